@@ -1,0 +1,104 @@
+#pragma once
+#include "attend/autograd/operation.hpp"
+
+ATTEND_BEGIN
+
+enum class Kind { parameter, buffer };
+
+template <class S, int R> class Edit;
+
+/// All of a parameter but its rank, so that every walker ends in one type. Read by any number of threads, edited by one.
+template <class S>
+class ParameterData {
+ public:
+  using Scalar = S;
+  ParameterData(const ParameterData& o) : shape_(o.shape_), buffer_(copy_buffer(o.data(), o.size())), trainable_(o.trainable_), kind_(o.kind_) {}
+  ParameterData(ParameterData&& o) noexcept
+      : shape_(std::move(o.shape_)), buffer_(std::move(o.buffer_)), id_(std::exchange(o.id_, 0)), version_(o.version_), trainable_(o.trainable_), kind_(o.kind_) {}
+  ParameterData& operator=(ParameterData o) noexcept {
+    shape_.swap(o.shape_);
+    buffer_.swap(o.buffer_);
+    id_ = o.id_, version_ = o.version_, trainable_ = o.trainable_, kind_ = o.kind_;
+    drop_derived();
+    return *this;
+  }
+  ~ParameterData() { drop_derived(); }
+
+  std::uint64_t id() const { return id_; }  // a copy is another parameter, a moved one is the same
+  std::uint64_t version() const { return version_; }
+  const std::vector<Index>& shape() const { return shape_; }
+  Index size() const { return std::accumulate(shape_.begin(), shape_.end(), Index(1), std::multiplies<>()); }
+  const S* data() const { return buffer_.get(); }
+  Kind kind() const { return kind_; }
+  bool trainable() const { return trainable_ && kind_ == Kind::parameter; }
+  void set_trainable(bool on) { trainable_ = on; }
+  Edit<S, 1> edit_flat() { return {*this, {size()}}; }
+
+  /// The packed form: built by the first reader of this version, shared by all, gone with the version.
+  template <class Build> const S* derived(Index count, const Build& build) const {
+    if (const auto* ready = derived_.load(std::memory_order_acquire)) return ready->get();
+    auto made = std::make_unique<std::shared_ptr<S>>(make_buffer<S>(count));
+    build(data(), made->get());
+    std::shared_ptr<S>* first = nullptr;
+    if (derived_.compare_exchange_strong(first, made.get(), std::memory_order_acq_rel)) return made.release()->get();
+    return first->get();
+  }
+
+ protected:
+  template <std::size_t R>
+  ParameterData(const std::array<Index, R>& shape, Kind kind, S value) : shape_(shape.begin(), shape.end()), buffer_(make_buffer<S>(element_count(shape), value)), kind_(kind) {}
+  std::shared_ptr<S> buffer_before_edit() {
+    if (buffer_.use_count() > 1) buffer_ = copy_buffer(data(), size());  // a live Variable keeps the old values
+    return buffer_;
+  }
+  void new_version() { ++version_; drop_derived(); }
+  void drop_derived() noexcept { delete derived_.exchange(nullptr); }
+
+  template <class, int> friend class Edit;
+  std::vector<Index> shape_;
+  std::shared_ptr<S> buffer_;
+  std::uint64_t id_ = next_serial(), version_ = 0;
+  bool trainable_ = true;
+  Kind kind_;
+  mutable std::atomic<std::shared_ptr<S>*> derived_{nullptr};
+};
+
+/// Write access: a TensorMap of the values; the version rises when it ends.
+template <class S, int R>
+class Edit : public Eigen::TensorMap<Tensor<S, R>> {
+  using Map = Eigen::TensorMap<Tensor<S, R>>;
+
+ public:
+  Edit(ParameterData<S>& p, const Shape<R>& shape) : Map(p.buffer_before_edit().get(), shape), parameter_(p) {}
+  Edit(const Edit&) = delete;
+  ~Edit() { parameter_.new_version(); }
+  using Map::operator=;
+
+ private:
+  ParameterData<S>& parameter_;
+};
+
+template <class S, int R>
+class Parameter : public ParameterData<S> {
+ public:
+  explicit Parameter(const Shape<R>& shape, S value = S(0), Kind kind = Kind::parameter) : ParameterData<S>(shape, kind, value) {}
+  /// Uniform in [-bound, bound].
+  Parameter(const Shape<R>& shape, Rng& rng, double bound) : Parameter(shape) {
+    for (Index i = 0; i < this->size(); ++i) this->buffer_.get()[i] = S(bound * (2 * rng.uniform() - 1));
+  }
+  Shape<R> typed_shape() const {
+    Shape<R> shape{};
+    std::copy(this->shape_.begin(), this->shape_.end(), shape.begin());
+    return shape;
+  }
+  Eigen::TensorMap<const Tensor<S, R>> value() const { return {this->data(), typed_shape()}; }
+  Edit<S, R> edit() { return {*this, typed_shape()}; }
+  /// As a Variable on the tape of the other arguments; frozen or without a tape, a plain value.
+  template <class... V> Variable<S, R> on(const V&... others) const {
+    Tape<S>* tape = common_tape<S>("parameter", others...);
+    if (!tape || !this->trainable()) return {typed_shape(), this->buffer_};
+    return {typed_shape(), this->buffer_, tape->leaf(*this), tape->link()};
+  }
+};
+
+ATTEND_END

@@ -1,0 +1,156 @@
+#pragma once
+#include <functional>
+#include <initializer_list>
+#include <optional>
+#include <unordered_map>
+
+#include "attend/autograd/gradients.hpp"
+#include "attend/core/rng.hpp"
+
+ATTEND_BEGIN
+
+enum class Mode { training, evaluation };
+enum class Keep { nothing, tape };
+
+/// Names a gradient without holding the value's memory.
+struct Slot {
+  std::uint64_t node = 0;
+  Index size = 0;
+  bool differentiable = false;
+};
+
+/// The gradients during one backward pass.
+template <class S>
+class Pass {
+ public:
+  explicit Pass(std::size_t nodes) : gradients_(nodes) {}
+  bool arrived(std::uint64_t node) const { return gradients_[node] != nullptr; }
+  const S* of(const Slot& y) const { return gradients_[y.node].get(); }
+  /// Zeros at first; null if nobody needs it. A closure adds to it, never assigns.
+  S* add_to(const Slot& x) {
+    if (!x.differentiable) return nullptr;
+    auto& gradient = gradients_[x.node];
+    if (!gradient) gradient = make_buffer<S>(x.size, S(0));
+    return gradient.get();
+  }
+  std::shared_ptr<S> take(std::uint64_t node) { return std::move(gradients_[node]); }
+
+ private:
+  std::vector<std::shared_ptr<S>> gradients_;
+};
+
+template <class S> struct WeightedLoss {
+  Variable<S, 0> loss;
+  S weight = S(1);
+};
+
+/// Owns what one step's operations saved. Made per step, used by one thread.
+template <class S>
+class Tape {
+ public:
+  explicit Tape(Mode mode) : mode_(mode) {}
+  Tape(Mode mode, Rng& rng) : mode_(mode), rng_(rng.split()) {}
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+  ~Tape() { link_->tape = nullptr; }  // Variables that stay are plain values
+
+  Mode mode() const { return mode_; }
+  Rng& rng() {
+    require<OptionError>(rng_.has_value(), "tape", [] { return "this computation draws random numbers; make the tape with Tape(mode, rng)"; });
+    return *rng_;
+  }
+  /// A copy of the tensor, on this tape. Integers are never differentiated, but carry the tape.
+  template <class T> auto input(const T& tensor) {
+    static_assert(TensorTraits<T>::value, "attend: a tape takes row-major Tensors or TensorMaps of them");
+    using V = Variable<typename TensorTraits<T>::Scalar, TensorTraits<T>::rank>;
+    return V(shape_of(tensor), copy_buffer<typename V::Scalar>(tensor.data(), tensor.size()), new_node(tensor.size(), false), link_);
+  }
+  /// Asks for the gradient of a value: of an input before computing with it, of an activation any time before backward.
+  template <int R> Variable<S, R> want(const Variable<S, R>& v) {
+    require<OptionError>(owns(v), "tape", [] { return "the value is not on this tape"; });
+    Node& node = nodes_[v.id().second];
+    require<OptionError>(node.differentiable || !node.used, "tape", [] { return "want(value) comes before computing with it"; });
+    node.differentiable = node.wanted = true;
+    return v;
+  }
+  Gradients<S> backward(const Variable<S, 0>& loss, Keep keep = Keep::nothing) { return backward({{loss, S(1)}}, keep); }
+  /// Gradients of sum_i weight_i loss_i. Unless kept, the tape is spent afterwards and its Variables are plain values.
+  Gradients<S> backward(std::initializer_list<WeightedLoss<S>> losses, Keep keep = Keep::nothing) {
+    Pass<S> pass(nodes_.size());
+    for (const auto& [loss, weight] : losses) {
+      require<OptionError>(owns(loss), "backward", [] { return "the loss is not on this tape, or the tape is spent (Keep::tape keeps it)"; });
+      if (S* d = pass.add_to(slot(loss))) *d += weight;
+    }
+    for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
+      if (pass.arrived(record->node)) record->run(pass);
+      if (!nodes_[record->node].wanted) pass.take(record->node);
+      if (keep == Keep::nothing) record->run = nullptr;
+    }
+    Gradients<S> result = moments_;
+    for (std::uint64_t n = 0; n < nodes_.size(); ++n)
+      if (nodes_[n].wanted) result.set(ValueId{serial_, n}, {pass.arrived(n) ? pass.take(n) : make_buffer<S>(nodes_[n].size, S(0)), nodes_[n].size});
+    for (const auto& [parameter, leaf] : leaves_)
+      if (pass.arrived(leaf.node)) result.set(parameter, {pass.take(leaf.node), nodes_[leaf.node].size});
+    if (keep == Keep::nothing) { link_->tape = nullptr; records_.clear(); copies_.clear(); }
+    return result;
+  }
+
+  // ---- for operations ----
+  template <int R> Slot slot(const Variable<S, R>& v) const {
+    if (!owns(v)) return {};
+    return {v.id().second, nodes_[v.id().second].size, nodes_[v.id().second].differentiable};
+  }
+  ValueId new_node(Index size, bool differentiable) {
+    require<OptionError>(link_->tape != nullptr, "tape", [] { return "this tape is spent: make one per step, or keep it with Keep::tape"; });
+    nodes_.push_back({size, differentiable, false, false});
+    return {serial_, nodes_.size() - 1};
+  }
+  template <int R> void use(const Variable<S, R>& v) { if (owns(v)) nodes_[v.id().second].used = true; }
+  void record(std::uint64_t node, std::function<void(Pass<S>&)> run) { records_.push_back({node, std::move(run)}); }
+  void report(const Moments<S>& moments) { moments_.pool(moments); }
+  const std::shared_ptr<TapeLink>& link() const { return link_; }
+  /// A parameter is one value per tape, however often it enters.
+  ValueId leaf(const ParameterData<S>& p) {
+    const auto [found, fresh] = leaves_.try_emplace(p.id(), Leaf{0, p.version()});
+    if (fresh) found->second.node = new_node(p.size(), true).second;
+    require<OptionError>(found->second.version == p.version(), "tape", [] { return "a parameter was edited while on this tape"; });
+    return {serial_, found->second.node};
+  }
+  /// Memory that outlives the call: the value's own buffer or, made once per borrowed value, a copy.
+  template <class T, int R> std::shared_ptr<const T> keep(const Variable<T, R>& v) {
+    if (v.buffer()) return v.buffer();
+    auto& copy = copies_[v.id().second];
+    if (!copy) copy = copy_buffer(v.data(), v.size());
+    return std::static_pointer_cast<const T>(copy);
+  }
+  std::size_t copies() const { return copies_.size(); }
+
+ private:
+  template <int R> bool owns(const Variable<S, R>& v) const { return link_->tape && v.id().first == serial_; }  // else: a constant beside it
+  struct Node { Index size; bool differentiable, wanted, used; };
+  struct Record { std::uint64_t node; std::function<void(Pass<S>&)> run; };
+  struct Leaf { std::uint64_t node, version; };
+  Mode mode_;
+  std::optional<Rng> rng_;
+  std::uint64_t serial_ = next_serial();
+  std::shared_ptr<TapeLink> link_ = std::make_shared<TapeLink>(TapeLink{this, &type_tag<S>});
+  std::vector<Node> nodes_;
+  std::vector<Record> records_;
+  std::unordered_map<std::uint64_t, Leaf> leaves_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const void>> copies_;
+  Gradients<S> moments_;
+};
+
+/// The live tape of the arguments, or null. Two tapes, or a tape of another scalar, throw.
+template <class S, class... V> Tape<S>* common_tape(const char* operation, const V&... inputs) {
+  Tape<S>* tape = nullptr;
+  for (const auto& link : {inputs.link()...}) {
+    if (!link) continue;
+    require<OptionError>(link->scalar == &type_tag<S>, operation, [] { return "an argument is on a tape of another scalar type"; });
+    require<OptionError>(!tape || tape == link->tape, operation, [] { return "the arguments are on two tapes"; });
+    tape = static_cast<Tape<S>*>(link->tape);
+  }
+  return tape;
+}
+
+ATTEND_END

@@ -1,0 +1,79 @@
+#pragma once
+#include <cstdint>
+#include <utility>
+
+#include "attend/core/recycler.hpp"
+
+ATTEND_BEGIN
+
+template <class S> class Tape;
+
+/// Never 0, never twice. Each thread takes a million at a time, so that calls on a shared model do not meet here.
+inline std::uint64_t next_serial() {
+  static std::atomic<std::uint64_t> blocks{0};
+  thread_local std::uint64_t last = 0, end = 0;
+  if (last == end) end = (last = blocks.fetch_add(1, std::memory_order_relaxed) << 20) + (1u << 20);
+  return ++last;
+}
+/// Identity of a value: serial number of its tape (0: on none) and its number there.
+using ValueId = std::pair<std::uint64_t, std::uint64_t>;
+/// Outlives its tape, and tells the tape's Variables when it is gone.
+struct TapeLink {
+  void* tape;
+  const void* scalar;  // type_tag of the tape's scalar: an integer Variable sits on a tape of another scalar
+};
+
+/// An immutable value. It shares a recycled buffer, or borrows a user's memory during one call; copies are the same value.
+template <class S, int R>
+class Variable {
+ public:
+  using Scalar = S;
+  static constexpr int rank = R;
+  explicit Variable(const Tensor<S, R>& tensor) : Variable(shape_of(tensor), copy_buffer(tensor.data(), tensor.size())) {}
+
+  const Shape<R>& shape() const { return shape_; }
+  Index dim(int axis) const { return shape_[static_cast<std::size_t>(axis < 0 ? axis + R : axis)]; }
+  Index size() const { return element_count(shape_); }
+  const S* data() const { return data_; }
+  Tensor<S, R> tensor() const {
+    Tensor<S, R> copy(shape_);
+    std::copy_n(data_, copy.size(), copy.data());
+    return copy;
+  }
+  S item() const { static_assert(R == 0, "attend: item() reads a scalar; this Variable has axes"); return *data_; }
+  /// The same value under another shape: one buffer, one gradient.
+  template <std::size_t Q> Variable<S, static_cast<int>(Q)> reshape(const std::array<Index, Q>& shape) const {
+    require(element_count(shape) == size(), "reshape", [&] { return "x has shape " + to_string(shape_) + "; it cannot become " + to_string(shape); });
+    Variable<S, static_cast<int>(Q)> same(shape, buffer_, id_, link_);
+    same.data_ = data_;
+    return same;
+  }
+
+  // ---- for operations ----
+  Variable(const Shape<R>& shape, std::shared_ptr<S> buffer, ValueId id = {}, std::shared_ptr<TapeLink> link = nullptr)
+      : shape_(shape), data_(buffer.get()), buffer_(std::move(buffer)), id_(id), link_(std::move(link)) {}
+  static Variable borrow(const S* data, const Shape<R>& shape) {
+    Variable v(shape, nullptr, {0, next_serial()});
+    v.data_ = data;
+    return v;
+  }
+  /// The same value as a constant on another value's tape.
+  Variable beside(const std::shared_ptr<TapeLink>& link) const { Variable v(*this); v.link_ = link; return v; }
+  Variable owned() const { return buffer_ ? *this : Variable(shape_, copy_buffer(data_, size()), id_, link_); }
+  const std::shared_ptr<S>& buffer() const { return buffer_; }  // null: borrowed
+  const ValueId& id() const { return id_; }
+  std::shared_ptr<TapeLink> link() const { return link_ && link_->tape ? link_ : nullptr; }  // null: a plain value
+
+ private:
+  template <class, int> friend class Variable;
+  Shape<R> shape_;
+  const S* data_;
+  std::shared_ptr<S> buffer_;
+  ValueId id_;
+  std::shared_ptr<TapeLink> link_;
+};
+
+template <class T> struct IsVariable : std::false_type {};
+template <class S, int R> struct IsVariable<Variable<S, R>> : std::true_type {};
+
+ATTEND_END

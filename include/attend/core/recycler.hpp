@@ -1,0 +1,105 @@
+#pragma once
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "attend/core/tensor.hpp"
+
+ATTEND_BEGIN
+
+/// Keeps the memory of dead values, per thread, for the next value of its size class (four classes per power of two).
+/// A block belongs to no thread: it goes to the list of the thread that drops it, so no lock is needed. A value that
+/// dies after its thread's list (a static, a thread_local) frees its block at once.
+class Recycler {
+ public:
+  static void* acquire(std::size_t bytes) {
+    const SizeClass size = size_class(bytes);
+    if (!closed_) {
+      List& list = own();
+      if (Block* block = list.head[size.index]) {
+        list.head[size.index] = block->next;
+        list.held -= size.bytes;
+        return block;
+      }
+    }
+    return ::operator new(size.bytes, std::align_val_t(64));
+  }
+  static void give_back(void* memory, std::size_t bytes) noexcept {
+    const SizeClass size = size_class(bytes);
+    if (!closed_) {
+      List& list = own();
+      if (list.held + size.bytes <= limit_.load(std::memory_order_relaxed)) {
+        list.head[size.index] = new (memory) Block{list.head[size.index]};
+        list.held += size.bytes;
+        return;
+      }
+    }
+    ::operator delete(memory, std::align_val_t(64));
+  }
+  /// Frees what is held: this thread's at once, another thread's at its next use of the recycler or its end.
+  static void release() { generation_.fetch_add(1, std::memory_order_relaxed); own(); }
+  static void set_limit(std::size_t bytes_per_thread) { limit_.store(bytes_per_thread, std::memory_order_relaxed); }
+  static std::size_t held() { return own().held; }
+
+ private:
+  struct Block { Block* next; };
+  struct SizeClass { std::size_t index, bytes; };
+  struct List {
+    std::array<Block*, 224> head{};
+    std::size_t held = 0;
+    unsigned generation = 0;
+    void clear() noexcept {
+      for (Block*& block : head)
+        while (block) ::operator delete(std::exchange(block, block->next), std::align_val_t(64));
+      held = 0;
+    }
+    ~List() { clear(); closed_ = true; }
+  };
+  static SizeClass size_class(std::size_t wanted) {
+    wanted = std::max<std::size_t>(wanted, 256);
+    std::size_t power = 8;
+    while ((std::size_t(1) << power) < wanted) ++power;
+    const std::size_t half = std::size_t(1) << (power - 1), step = half / 4, steps = (wanted - half + step - 1) / step;
+    return {(power - 8) * 4 + steps - 1, half + steps * step};
+  }
+  static List& own() {
+    thread_local List list;
+    const unsigned now = generation_.load(std::memory_order_relaxed);
+    if (list.generation != now) { list.clear(); list.generation = now; }
+    return list;
+  }
+  static inline thread_local bool closed_ = false;  // trivially destructible: readable after the list is gone
+  static inline std::atomic<unsigned> generation_{0};
+  static inline std::atomic<std::size_t> limit_{std::size_t(256) << 20};
+};
+
+template <class T> struct RecyclingAllocator {
+  using value_type = T;
+  RecyclingAllocator() = default;
+  template <class U> RecyclingAllocator(const RecyclingAllocator<U>&) {}
+  T* allocate(std::size_t n) { return static_cast<T*>(Recycler::acquire(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) noexcept { Recycler::give_back(p, n * sizeof(T)); }
+  template <class U> bool operator==(const RecyclingAllocator<U>&) const { return true; }
+  template <class U> bool operator!=(const RecyclingAllocator<U>&) const { return false; }
+};
+
+/// `count` uninitialised elements, 64-byte aligned; the counter of the shared_ptr is recycled as well.
+template <class S> std::shared_ptr<S> make_buffer(Index count) {
+  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(S);
+  return std::shared_ptr<S>(static_cast<S*>(Recycler::acquire(bytes)), [bytes](S* p) { Recycler::give_back(p, bytes); }, RecyclingAllocator<S>());
+}
+template <class S> std::shared_ptr<S> make_buffer(Index count, S value) {
+  auto buffer = make_buffer<S>(count);
+  std::fill_n(buffer.get(), count, value);
+  return buffer;
+}
+template <class S> std::shared_ptr<S> copy_buffer(const S* data, Index count) {
+  auto buffer = make_buffer<S>(count);
+  std::copy_n(data, count, buffer.get());
+  return buffer;
+}
+
+ATTEND_END

@@ -1,0 +1,45 @@
+#pragma once
+#include "attend/autograd/layer.hpp"
+
+ATTEND_BEGIN
+
+/// A layer chosen at run time, from rank to rank; copies are deep; empty, it passes its input on. It adds nothing to the path
+/// of the layer it holds. The library's only virtual functions are here.
+template <class S, int R>
+class AnyLayer : public Layer<AnyLayer<S, R>> {
+ public:
+  using Erased = void;
+  AnyLayer() = default;
+  template <class L, std::enable_if_t<std::is_base_of_v<Layer<L>, L> && !std::is_same_v<L, AnyLayer>, int> = 0>
+  AnyLayer(L layer) : held_(std::make_unique<Holds<L>>(std::move(layer))) {}
+  AnyLayer(const AnyLayer& o) : Layer<AnyLayer>(), held_(o.held_ ? o.held_->clone() : nullptr) {}
+  AnyLayer(AnyLayer&&) noexcept = default;
+  AnyLayer& operator=(AnyLayer o) noexcept { held_.swap(o.held_); return *this; }
+
+  Variable<S, R> forward(const Variable<S, R>& x) const { return held_ ? held_->forward(x) : x; }
+  void walk_held(Walk<S>& found, const std::string& path) { if (held_) held_->walk(found, path); }
+  void walk_held(Walk<const S>& found, const std::string& path) const { if (held_) held_->walk(found, path); }
+  void walk_held(Walk<void>& found, const std::string& path) const { if (held_) held_->walk(found, path); }
+
+ private:
+  struct Held {
+    virtual ~Held() = default;
+    virtual std::unique_ptr<Held> clone() const = 0;
+    virtual Variable<S, R> forward(const Variable<S, R>& x) const = 0;
+    virtual void walk(Walk<S>& found, const std::string& path) = 0;
+    virtual void walk(Walk<const S>& found, const std::string& path) const = 0;
+    virtual void walk(Walk<void>& found, const std::string& path) const = 0;
+  };
+  template <class L> struct Holds final : Held {
+    explicit Holds(L l) : layer(std::move(l)) {}
+    std::unique_ptr<Held> clone() const override { return std::make_unique<Holds>(layer); }
+    Variable<S, R> forward(const Variable<S, R>& x) const override { return layer(x); }
+    void walk(Walk<S>& found, const std::string& path) override { attend::walk(found, layer, path); }
+    void walk(Walk<const S>& found, const std::string& path) const override { attend::walk(found, layer, path); }
+    void walk(Walk<void>& found, const std::string& path) const override { attend::walk(found, layer, path); }
+    L layer;
+  };
+  std::unique_ptr<Held> held_;
+};
+
+ATTEND_END
