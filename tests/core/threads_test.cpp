@@ -48,9 +48,10 @@ TEST_F(Threads, AFreshProcessHasOneThreadPerUsableProcessorAndOneThreadStartsNon
 }
 
 TEST_F(Threads, TheNumberOfThreadsIsHonouredExactly) {
+  std::thread([] {}).join();  // a sanitizer starts its own thread with the first one
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
   attend::set_num_threads(1);
-  chunks_of(64, 1);
-  const int alone = threads_of_this_process();  // a sanitizer may have its own
+  const int alone = threads_of_this_process();
   for (int n : {2, 5, 3, 1, 4, 1}) {
     attend::set_num_threads(n);
     EXPECT_EQ(attend::num_threads(), n);
