@@ -6,7 +6,8 @@
 
 ATTEND_BEGIN
 
-template <class T> inline char type_tag = 0;  // its address names T
+template <class T>
+inline char type_tag = 0;  // its address names T
 
 /// What tells two layers apart. A struct and its first member share an address, so the type is part of the key.
 struct LayerKey {
@@ -14,12 +15,16 @@ struct LayerKey {
   const void* type = nullptr;
   friend bool operator==(const LayerKey& a, const LayerKey& b) { return a.address == b.address && a.type == b.type; }
 };
-template <class L> LayerKey key_of(const L& layer) { return {&layer, &type_tag<L>}; }
+template <class L>
+LayerKey key_of(const L& layer) {
+  return {&layer, &type_tag<L>};
+}
 
 /// what(): "path.of.layer: [operation] argument has shape S; rule, with the expected value"
 class Error : public std::runtime_error {
  public:
-  Error(const char* operation, const std::string& message) : std::runtime_error(message), text_("[" + std::string(operation) + "] " + message) {}
+  Error(const char* operation, const std::string& message)
+      : std::runtime_error(message), text_("[" + std::string(operation) + "] " + message) {}
   const char* what() const noexcept override { return text_.c_str(); }
   /// On its way up the error passes each enclosing layer, which puts the name of the child it came from in front.
   void passes(const LayerKey& layer, const std::string& child) {
@@ -34,11 +39,16 @@ class Error : public std::runtime_error {
   LayerKey origin_;
   bool named_ = false;
 };
-struct ShapeError : Error { using Error::Error; };
-struct OptionError : Error { using Error::Error; };
+struct ShapeError : Error {
+  using Error::Error;
+};
+struct OptionError : Error {
+  using Error::Error;
+};
 
 /// Throws unless `ok`. The text is a callable: nothing is built when the check passes.
-template <class E = ShapeError, class Text> void require(bool ok, const char* operation, Text&& text) {
+template <class E = ShapeError, class Text>
+void require(bool ok, const char* operation, Text&& text) {
   if (!ok) throw E(operation, text());
 }
 

@@ -41,15 +41,24 @@ class Recycler {
     ::operator delete(memory, std::align_val_t(64));
   }
   /// Frees what is held: this thread's at once, another thread's at its next use of the recycler or its end.
-  static void release() { generation_.fetch_add(1, std::memory_order_relaxed); own(); }
+  static void release() {
+    generation_.fetch_add(1, std::memory_order_relaxed);
+    own();
+  }
   /// Fills what this thread's list holds with NaN bytes: tests find values that were never written.
-  static void poison() noexcept { if (!closed_) own().poison(); }
+  static void poison() noexcept {
+    if (!closed_) own().poison();
+  }
   static void set_limit(std::size_t bytes_per_thread) { limit_.store(bytes_per_thread, std::memory_order_relaxed); }
   static std::size_t held() { return own().held; }
 
  private:
-  struct Block { Block* next; };
-  struct SizeClass { std::size_t index, bytes; };
+  struct Block {
+    Block* next;
+  };
+  struct SizeClass {
+    std::size_t index, bytes;
+  };
   struct List {
     std::array<Block*, 224> head{};
     std::size_t held = 0;
@@ -64,7 +73,10 @@ class Recycler {
         for (Block* block = head[index]; block; block = block->next)
           std::memset(reinterpret_cast<char*>(block) + sizeof(Block), 0xff, class_bytes(index) - sizeof(Block));
     }
-    ~List() { clear(); closed_ = true; }
+    ~List() {
+      clear();
+      closed_ = true;
+    }
   };
   static SizeClass size_class(std::size_t wanted) {
     wanted = std::max<std::size_t>(wanted, 256);
@@ -73,11 +85,16 @@ class Recycler {
     const std::size_t half = std::size_t(1) << (power - 1), step = half / 4, steps = (wanted - half + step - 1) / step;
     return {(power - 8) * 4 + steps - 1, half + steps * step};
   }
-  static std::size_t class_bytes(std::size_t index) { return (std::size_t(1) << (index / 4 + 7)) + (index % 4 + 1) * (std::size_t(1) << (index / 4 + 5)); }
+  static std::size_t class_bytes(std::size_t index) {
+    return (std::size_t(1) << (index / 4 + 7)) + (index % 4 + 1) * (std::size_t(1) << (index / 4 + 5));
+  }
   static List& own() {
     thread_local List list;
     const unsigned now = generation_.load(std::memory_order_relaxed);
-    if (list.generation != now) { list.clear(); list.generation = now; }
+    if (list.generation != now) {
+      list.clear();
+      list.generation = now;
+    }
     return list;
   }
   static inline thread_local bool closed_ = false;  // trivially destructible: readable after the list is gone
@@ -85,27 +102,40 @@ class Recycler {
   static inline std::atomic<std::size_t> limit_{std::size_t(256) << 20};
 };
 
-template <class T> struct RecyclingAllocator {
+template <class T>
+struct RecyclingAllocator {
   using value_type = T;
   RecyclingAllocator() = default;
-  template <class U> RecyclingAllocator(const RecyclingAllocator<U>&) {}
+  template <class U>
+  RecyclingAllocator(const RecyclingAllocator<U>&) {}
   T* allocate(std::size_t n) { return static_cast<T*>(Recycler::acquire(n * sizeof(T))); }
   void deallocate(T* p, std::size_t n) noexcept { Recycler::give_back(p, n * sizeof(T)); }
-  template <class U> bool operator==(const RecyclingAllocator<U>&) const { return true; }
-  template <class U> bool operator!=(const RecyclingAllocator<U>&) const { return false; }
+  template <class U>
+  bool operator==(const RecyclingAllocator<U>&) const {
+    return true;
+  }
+  template <class U>
+  bool operator!=(const RecyclingAllocator<U>&) const {
+    return false;
+  }
 };
 
 /// `count` uninitialised elements, 64-byte aligned; the counter of the shared_ptr is recycled as well.
-template <class S> std::shared_ptr<S> make_buffer(Index count) {
+template <class S>
+std::shared_ptr<S> make_buffer(Index count) {
   const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(S);
-  return std::shared_ptr<S>(static_cast<S*>(Recycler::acquire(bytes)), [bytes](S* p) { Recycler::give_back(p, bytes); }, RecyclingAllocator<S>());
+  return std::shared_ptr<S>(
+      static_cast<S*>(Recycler::acquire(bytes)), [bytes](S* p) { Recycler::give_back(p, bytes); },
+      RecyclingAllocator<S>());
 }
-template <class S> std::shared_ptr<S> make_buffer(Index count, S value) {
+template <class S>
+std::shared_ptr<S> make_buffer(Index count, S value) {
   auto buffer = make_buffer<S>(count);
   std::fill_n(buffer.get(), count, value);
   return buffer;
 }
-template <class S> std::shared_ptr<S> copy_buffer(const S* data, Index count) {
+template <class S>
+std::shared_ptr<S> copy_buffer(const S* data, Index count) {
   auto buffer = make_buffer<S>(count);
   std::copy_n(data, count, buffer.get());
   return buffer;

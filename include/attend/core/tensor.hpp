@@ -1,50 +1,51 @@
 #pragma once
 #include <unsupported/Eigen/CXX11/Tensor>
 
-#include <array>
-#include <limits>
-#include <numeric>
-#include <string>
+#include <algorithm>
 #include <type_traits>
 
-#include "attend/core/error.hpp"
+#include "attend/core/shape.hpp"
 
 ATTEND_BEGIN
 
-using Index = Eigen::Index;
-template <int Rank> using Shape = std::array<Index, static_cast<std::size_t>(Rank)>;
-template <class Scalar, int Rank> using Tensor = Eigen::Tensor<Scalar, Rank, Eigen::RowMajor, Index>;
+/// Owned memory and interchange: Eigen's tensor, row-major.
+template <class Scalar, int Rank>
+using Tensor = Eigen::Tensor<Scalar, Rank, Eigen::RowMajor, Index>;
 
-template <class Extents> std::string to_string(const Extents& shape) {
-  std::string text;
-  for (Index extent : shape) text += (text.empty() ? "" : ", ") + std::to_string(extent);
-  return "(" + text + ")";
-}
-
-/// Product of the extents; a negative one, or a product that memory could not hold, throws.
-template <std::size_t Rank> Index element_count(const std::array<Index, Rank>& shape) {
-  Index count = 1;
-  for (Index extent : shape) {
-    require(extent >= 0 && (extent == 0 || count <= std::numeric_limits<Index>::max() / 16 / extent), "tensor",
-            [&] { return "shape " + to_string(shape) + " is negative or too large"; });
-    count *= extent;
-  }
-  return count;
-}
-
-/// The tensors a call accepts: row-major Tensor of exactly one scalar and rank, or a TensorMap of one, whatever its constness or alignment.
-template <class T> struct TensorTraits : std::false_type {};
-template <class S, int R, int Options> struct TensorTraits<Eigen::Tensor<S, R, Options, Index>> : std::bool_constant<(Options & Eigen::RowMajor) != 0> {
+/// The tensors a call accepts: a row-major Tensor of exactly one scalar and rank, or a TensorMap of one, whatever its
+/// constness or alignment. (Eigen converts tensors of another rank silently, so no function takes `const Tensor&`.)
+template <class T>
+struct TensorTraits : std::false_type {};
+template <class S, int R, int Options>
+struct TensorTraits<Eigen::Tensor<S, R, Options, Index>> : std::bool_constant<(Options & Eigen::RowMajor) != 0> {
   using Scalar = std::remove_const_t<S>;
   static constexpr int rank = R;
 };
 template <class Plain, int Options, template <class> class Pointer>
 struct TensorTraits<Eigen::TensorMap<Plain, Options, Pointer>> : TensorTraits<std::remove_const_t<Plain>> {};
 
-template <class T> auto shape_of(const T& tensor) {
+template <class T>
+auto shape_of(const T& tensor) {
   Shape<TensorTraits<T>::rank> shape{};
   for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = tensor.dimension(i);
   return shape;
+}
+
+/// Elements [first, first + count) along the first axis, as a map of the same memory: a batch without a copy.
+template <class T>
+auto rows(T& tensor, Index first, Index count) {
+  static_assert(TensorTraits<std::remove_const_t<T>>::value, "attend: rows() takes a row-major Tensor or TensorMap");
+  using Traits = TensorTraits<std::remove_const_t<T>>;
+  auto shape = shape_of(tensor);
+  require(first >= 0 && count >= 0 && first + count <= shape[0], "rows", [&] {
+    return "x has shape " + to_string(shape) + "; rows " + std::to_string(first) + " to " +
+           std::to_string(first + count) + " are not all in it";
+  });
+  const Index row = shape[0] == 0 ? 0 : tensor.size() / shape[0];
+  shape[0] = count;
+  using Plain = Tensor<typename Traits::Scalar, Traits::rank>;
+  return Eigen::TensorMap<std::conditional_t<std::is_const_v<T>, const Plain, Plain>>(tensor.data() + first * row,
+                                                                                      shape);
 }
 
 ATTEND_END

@@ -9,7 +9,8 @@ ATTEND_BEGIN
 namespace testing {
 
 struct GradientCheckOptions {
-  Mode mode = Mode::training;  ///< of the tapes; random draws (dropout) repeat, because each evaluation starts from `seed`
+  Mode mode =
+      Mode::training;  ///< of the tapes; random draws (dropout) repeat, because each evaluation starts from `seed`
   std::uint64_t seed = 1;
   double step = 1e-4;      ///< h of the four-point difference (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h, error O(h^4)
   double absolute = 1e-7;  ///< an entry agrees when |numeric - gradient| <= absolute + relative * |numeric|
@@ -49,8 +50,7 @@ inline void compare_gradient(GradientReport& report, const GradientCheckOptions&
       add(i, -by);
       return value;
     };
-    const double numeric =
-        (at(-2 * o.step) - 8 * at(-o.step) + 8 * at(o.step) - at(2 * o.step)) / (12 * o.step);
+    const double numeric = (at(-2 * o.step) - 8 * at(-o.step) + 8 * at(o.step) - at(2 * o.step)) / (12 * o.step);
     const double found = gradient ? gradient[i] : 0, difference = std::abs(numeric - found);
     ++report.checked;
     if (!(difference <= report.worst)) report.worst = difference;
@@ -64,14 +64,16 @@ inline void compare_gradient(GradientReport& report, const GradientCheckOptions&
 }
 
 /// Fixed weights that make one number of a result, so that every output entry matters differently.
-template <class S, int R> Variable<S, 0> weigh(const Variable<S, R>& y, std::uint64_t seed) {
+template <class S, int R>
+Variable<S, 0> weigh(const Variable<S, R>& y, std::uint64_t seed) {
   Tensor<S, R> weights(y.shape());
   const Rng rng(seed);
   for (Index i = 0; i < weights.size(); ++i)
     weights.data()[i] = S(2 * rng.uniform_at(static_cast<std::uint64_t>(i)) - 1);
   return dot(y, Variable<S, R>(weights));
 }
-template <class Result> auto weigh(const Result& r, std::uint64_t seed) {
+template <class Result>
+auto weigh(const Result& r, std::uint64_t seed) {
   return r.members([&](const auto& first, const auto&... rest) {
     auto sum = weigh(first, seed);
     std::uint64_t next = seed;
@@ -79,13 +81,14 @@ template <class Result> auto weigh(const Result& r, std::uint64_t seed) {
     return sum;
   });
 }
-template <class T> constexpr bool is_real = std::is_floating_point_v<typename TensorTraits<T>::Scalar>;
+template <class T>
+constexpr bool is_real = std::is_floating_point_v<typename TensorTraits<T>::Scalar>;
 }  // namespace detail
 
 /// Gradients of `f(x...)` (a Variable or an aggregate of Variables) by every input and by every trainable parameter of
-/// `model`, against four-point differences in double. `f` is given Variables on a tape; integer inputs are passed on and not
-/// differentiated. The memory that the checked pass recycles is filled with NaN before, so that an entry that a kernel
-/// forgets to write is found.
+/// `model`, against four-point differences in double. `f` is given Variables on a tape; integer inputs are passed on
+/// and not differentiated. The memory that the checked pass recycles is filled with NaN before, so that an entry that a
+/// kernel forgets to write is found.
 template <class Model, class F, class... In>
 GradientReport check_gradients(const GradientCheckOptions& o, Model& model, const F& f, In... inputs) {
   static_assert((TensorTraits<In>::value && ...), "attend: check_gradients takes row-major Tensors as inputs");
@@ -103,23 +106,26 @@ GradientReport check_gradients(const GradientCheckOptions& o, Model& model, cons
   Rng rng(o.seed);
   Tape<double> tape(o.mode, rng);
   const auto want = [&](const auto& x) {
-    if constexpr (detail::is_real<std::decay_t<decltype(x)>>) return tape.want(tape.input(x));
-    else return tape.input(x);
+    if constexpr (detail::is_real<std::decay_t<decltype(x)>>)
+      return tape.want(tape.input(x));
+    else
+      return tape.input(x);
   };
   const std::tuple variables{want(inputs)...};
-  const auto gradients =
-      tape.backward(std::apply([&](const auto&... in) { return loss_on(tape, in...); }, variables));
+  const auto gradients = tape.backward(std::apply([&](const auto&... in) { return loss_on(tape, in...); }, variables));
   GradientReport report;
   for (const auto& p : parameters<double>(model))
     if (p->trainable())
       detail::compare_gradient(
-          report, o, p.name, p->size(), gradients.find(*p.data), [&](Index i, double by) { p->edit_flat()(i) += by; }, plain);
+          report, o, p.name, p->size(), gradients.find(*p.data), [&](Index i, double by) { p->edit_flat()(i) += by; },
+          plain);
   int number = 0;
   const auto compare_input = [&](auto& x, const auto& v) {
     const std::string name = "input " + std::to_string(number++);
     if constexpr (detail::is_real<std::decay_t<decltype(x)>>) {
       const auto gradient = gradients.of(v);
-      detail::compare_gradient(report, o, name, x.size(), gradient.data(), [&](Index i, double by) { x.data()[i] += by; }, plain);
+      detail::compare_gradient(
+          report, o, name, x.size(), gradient.data(), [&](Index i, double by) { x.data()[i] += by; }, plain);
     }
   };
   std::apply([&](const auto&... v) { (compare_input(inputs, v), ...); }, variables);
@@ -137,10 +143,12 @@ GradientReport check_function_gradients(const F& f, const In&... inputs) {
 }
 
 /// A tensor of values in [low, high) drawn from `seed`: what the checks are run on.
-template <class S, int R> Tensor<S, R> random_tensor(const Shape<R>& shape, std::uint64_t seed, double low = -1, double high = 1) {
+template <class S, int R>
+Tensor<S, R> random_tensor(const Shape<R>& shape, std::uint64_t seed, double low = -1, double high = 1) {
   Tensor<S, R> t(shape);
   const Rng rng(seed);
-  for (Index i = 0; i < t.size(); ++i) t.data()[i] = S(low + (high - low) * rng.uniform_at(static_cast<std::uint64_t>(i)));
+  for (Index i = 0; i < t.size(); ++i)
+    t.data()[i] = S(low + (high - low) * rng.uniform_at(static_cast<std::uint64_t>(i)));
   return t;
 }
 

@@ -17,10 +17,12 @@ struct LawOptions {
 
 namespace detail {
 /// All numbers of a result, one after another: of a tensor, a Variable, or an aggregate of them.
-template <class T, std::enable_if_t<TensorTraits<T>::value, int> = 0> void append(std::vector<double>& all, const T& t) {
+template <class T, std::enable_if_t<TensorTraits<T>::value, int> = 0>
+void append(std::vector<double>& all, const T& t) {
   all.insert(all.end(), t.data(), t.data() + t.size());
 }
-template <class S, int R> void append(std::vector<double>& all, const Variable<S, R>& v) {
+template <class S, int R>
+void append(std::vector<double>& all, const Variable<S, R>& v) {
   all.insert(all.end(), v.data(), v.data() + v.size());
 }
 template <class T, std::enable_if_t<!TensorTraits<T>::value && !IsVariable<T>::value, int> = 0>
@@ -30,12 +32,14 @@ void append(std::vector<double>& all, const T& result) {
     return 0;
   });
 }
-template <class T> std::vector<double> numbers(const T& result) {
+template <class T>
+std::vector<double> numbers(const T& result) {
   std::vector<double> all;
   append(all, result);
   return all;
 }
-template <class T> auto as_float(const T& t) {
+template <class T>
+auto as_float(const T& t) {
   using Traits = TensorTraits<T>;
   using To = std::conditional_t<std::is_floating_point_v<typename Traits::Scalar>, float, typename Traits::Scalar>;
   Tensor<To, Traits::rank> other(shape_of(t));
@@ -43,7 +47,8 @@ template <class T> auto as_float(const T& t) {
   return other;
 }
 /// Samples [from, from + count) of a batch.
-template <class T> T samples(const T& t, Index from, Index count) {
+template <class T>
+T samples(const T& t, Index from, Index count) {
   auto shape = shape_of(t);
   const Index row = shape[0] == 0 ? 0 : t.size() / shape[0];
   shape[0] = count;
@@ -55,7 +60,8 @@ inline bool same_bits(const std::vector<double>& a, const std::vector<double>& b
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
 }
 /// Copies every parameter and buffer by name from one model to another, perhaps of another scalar.
-template <class From, class To, class Source, class Target> void copy_state(const Source& source, Target& target) {
+template <class From, class To, class Source, class Target>
+void copy_state(const Source& source, Target& target) {
   const auto from = parameters<From>(source);
   const auto to = parameters<To>(target);
   for (std::size_t i = 0; i < from.size(); ++i) {
@@ -67,13 +73,14 @@ template <class From, class To, class Source, class Target> void copy_state(cons
 
 /// Holds a layer to the laws of every layer, and returns those it breaks (empty: none).
 ///
-/// `make(S(), rng)` constructs the layer for the scalar S; `call(layer, x...)` calls it (for one with call options or several
-/// inputs); `inputs` are double or integer tensors whose first axis is the batch (at least 2).
+/// `make(S(), rng)` constructs the layer for the scalar S; `call(layer, x...)` calls it (for one with call options or
+/// several inputs); `inputs` are double or integer tensors whose first axis is the batch (at least 2).
 ///
-/// The laws: gradients agree with differences; a second use adds into gradients that are already there; two calls give the
-/// same bits; so do 1, 2 and 3 threads, forward and backward; every trainable parameter receives a gradient; a sample alone
-/// gives the bits it gives in a batch; one const layer may be called from several threads at once; a layer that was given the
-/// state of another computes the same; float is close to double; an empty batch gives an empty result.
+/// The laws: gradients agree with differences; a second use adds into gradients that are already there; two calls give
+/// the same bits; so do 1, 2 and 3 threads, forward and backward; every trainable parameter receives a gradient; a
+/// sample alone gives the bits it gives in a batch; one const layer may be called from several threads at once; a layer
+/// that was given the state of another computes the same; float is close to double; an empty batch gives an empty
+/// result.
 template <class Make, class Call, class... In>
 std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, const Call& call, const In&... inputs) {
   std::vector<std::string> broken;
@@ -87,7 +94,8 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
   const auto plain = [&] { return detail::numbers(apply(inputs...)); };
 
   const auto report = check_gradients(o.gradient, layer, apply, inputs...);
-  expect(report.ok() || (report.checked == 0 && report.mismatches.empty()), "gradients agree with differences: " + report.text());
+  expect(report.ok() || (report.checked == 0 && report.mismatches.empty()),
+         "gradients agree with differences: " + report.text());
 
   struct Differentiated {
     std::vector<double> output, input_gradients, parameter_gradients;
@@ -97,8 +105,10 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
     Rng stream(o.gradient.seed);
     Tape<double> tape(mode, stream);
     const std::tuple variables{[&](const auto& x) {
-      if constexpr (detail::is_real<std::decay_t<decltype(x)>>) return tape.want(tape.input(x));
-      else return tape.input(x);
+      if constexpr (detail::is_real<std::decay_t<decltype(x)>>)
+        return tape.want(tape.input(x));
+      else
+        return tape.input(x);
     }(inputs)...};
     return std::apply(
         [&](const auto&... in) {
@@ -139,15 +149,18 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
   }
   set_num_threads(threads);
   if (o.every_parameter)
-    for (const auto& name : trained.without) expect(false, "every trainable parameter receives a gradient: " + name + " got none");
+    for (const auto& name : trained.without)
+      expect(false, "every trainable parameter receives a gradient: " + name + " got none");
 
   const auto once = differentiate(Mode::evaluation, 1), twice = differentiate(Mode::evaluation, 2);
   const auto doubled = [](const std::vector<double>& one, const std::vector<double>& two) {
     bool holds = one.size() == two.size();
-    for (std::size_t i = 0; holds && i < one.size(); ++i) holds = std::abs(2 * one[i] - two[i]) <= 1e-9 * (1 + std::abs(two[i]));
+    for (std::size_t i = 0; holds && i < one.size(); ++i)
+      holds = std::abs(2 * one[i] - two[i]) <= 1e-9 * (1 + std::abs(two[i]));
     return holds;
   };
-  expect(doubled(once.input_gradients, twice.input_gradients) && doubled(once.parameter_gradients, twice.parameter_gradients),
+  expect(doubled(once.input_gradients, twice.input_gradients) &&
+             doubled(once.parameter_gradients, twice.parameter_gradients),
          "gradients of a repeated use add up");
 
   const Index batch = std::min({inputs.dimension(0)...});
@@ -156,7 +169,8 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
     const auto together = apply(inputs...);
     const auto tails = [&](const auto& whole) { return detail::samples(whole, batch - 1, 1); };
     std::vector<double> last;
-    if constexpr (TensorTraits<std::decay_t<decltype(together)>>::value) last = detail::numbers(tails(together));
+    if constexpr (TensorTraits<std::decay_t<decltype(together)>>::value)
+      last = detail::numbers(tails(together));
     else
       together.members([&](const auto&... member) {
         (detail::append(last, tails(member)), ...);
@@ -170,7 +184,8 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
   std::vector<std::thread> callers;
   for (auto& result : results) callers.emplace_back([&] { result = plain(); });
   for (auto& caller : callers) caller.join();
-  for (const auto& result : results) expect(detail::same_bits(first, result), "one layer may be called from several threads");
+  for (const auto& result : results)
+    expect(detail::same_bits(first, result), "one layer may be called from several threads");
 
   Rng other(12);
   auto copy = make(double(), other);
@@ -183,19 +198,23 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
   const auto low = detail::numbers(call(std::as_const(narrow), detail::as_float(inputs)...));
   double largest = 0, worst = 0;
   for (const double value : first) largest = std::max(largest, std::abs(value));
-  for (std::size_t i = 0; i < first.size() && low.size() == first.size(); ++i) worst = std::max(worst, std::abs(low[i] - first[i]));
+  for (std::size_t i = 0; i < first.size() && low.size() == first.size(); ++i)
+    worst = std::max(worst, std::abs(low[i] - first[i]));
   expect(low.size() == first.size() && worst <= o.float_tolerance * std::max(largest, 1e-3),
-         "float is close to double: differs by " + std::to_string(worst) + " where outputs reach " + std::to_string(largest));
+         "float is close to double: differs by " + std::to_string(worst) + " where outputs reach " +
+             std::to_string(largest));
   return broken;
 }
 /// A layer that is called with its inputs alone.
 template <class Make, class... In, std::enable_if_t<(TensorTraits<In>::value && ...), int> = 0>
 std::vector<std::string> broken_laws(const Make& make, const In&... inputs) {
-  return broken_laws(LawOptions{}, make, [](const auto& layer, const auto&... in) { return layer(in...); }, inputs...);
+  return broken_laws(
+      LawOptions{}, make, [](const auto& layer, const auto&... in) { return layer(in...); }, inputs...);
 }
 template <class Make, class... In, std::enable_if_t<(TensorTraits<In>::value && ...), int> = 0>
 std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, const In&... inputs) {
-  return broken_laws(o, make, [](const auto& layer, const auto&... in) { return layer(in...); }, inputs...);
+  return broken_laws(
+      o, make, [](const auto& layer, const auto&... in) { return layer(in...); }, inputs...);
 }
 
 /// The broken laws as one text, for EXPECT_EQ(text(broken_laws(...)), "").

@@ -1,0 +1,40 @@
+#pragma once
+#include <array>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include "attend/core/error.hpp"
+
+ATTEND_BEGIN
+
+using Index = Eigen::Index;
+
+/// Extents of the axes, outermost first; memory is row-major everywhere.
+template <int Rank>
+using Shape = std::array<Index, static_cast<std::size_t>(Rank)>;
+
+/// "(2, 3, 4)", as error texts and PyTorch write a shape.
+template <class Extents>
+std::string to_string(const Extents& shape) {
+  std::string text;
+  for (const auto extent : shape) text += (text.empty() ? "" : ", ") + std::to_string(extent);
+  return "(" + text + ")";
+}
+
+/// Product of the extents. A negative extent, or a product whose bytes an Index could not count, throws ShapeError.
+template <class Extents>
+Index element_count(const Extents& shape) {
+  constexpr Index most = std::numeric_limits<Index>::max() / 16;  // 16 bytes: the largest scalar
+  Index count = 1;
+  bool empty = false, fits = true;
+  for (const Index extent : shape) {
+    fits = fits && extent >= 0 && (extent == 0 || count <= most / extent);
+    empty = empty || extent == 0;
+    if (fits && extent > 0) count *= extent;
+  }
+  require(fits, "tensor", [&] { return "shape " + to_string(shape) + " is negative or too large"; });
+  return empty ? 0 : count;
+}
+
+ATTEND_END
