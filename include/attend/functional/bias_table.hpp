@@ -1,0 +1,72 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "attend/autograd/operation.hpp"
+
+ATTEND_BEGIN
+
+/// Which row of a bias table each pair of query and key reads.
+struct BiasIndex {
+  Index queries = 0, keys = 0;
+  std::vector<Index> rows;  ///< queries * keys of them, row-major
+};
+
+/// bias(0, h, i, j) = table(row of (i, j), h): a learned bias shared by pairs at the same relative position.
+///
+/// table: (rows, heads)  ->  (1, heads, queries, keys). Saves the index, by reference. Throws ShapeError if the index
+/// has another number of entries than queries * keys or names a row beyond the table.
+template <class S>
+Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const std::shared_ptr<const BiasIndex>& index) {
+  Operation<S> op("bias_from_table", table);
+  const Index heads = table.dim(1), pairs = element_count(Shape<2>{index->queries, index->keys});
+  op.require(Index(index->rows.size()) == pairs, [&] {
+    return "index has " + std::to_string(index->rows.size()) +
+           " entries; it must have queries * keys = " + std::to_string(pairs);
+  });
+  for (const Index row : index->rows)
+    op.require(row >= 0 && row < table.dim(0), [&] {
+      return "table has shape " + to_string(table.shape()) + "; the index asks for row " + std::to_string(row);
+    });
+  const auto bias = op.result(Shape<4>{1, heads, index->queries, index->keys});
+  for (Index h = 0; h < heads; ++h)
+    for (Index p = 0; p < pairs; ++p)
+      op.data(bias)[h * pairs + p] = table.data()[index->rows[std::size_t(p)] * heads + h];
+  if (op.records())
+    op.record(bias, [=, dy = op.slot(bias), dt = op.slot(table)](Pass<S>& pass) {
+      const S* g = pass.of(dy);
+      S* d = pass.add_to(dt);
+      for (Index h = 0; h < heads; ++h)
+        for (Index p = 0; p < pairs; ++p) d[index->rows[std::size_t(p)] * heads + h] += g[h * pairs + p];
+    });
+  return bias;
+}
+
+/// y = scores + bias, the bias (1, heads, queries, keys) being the same for every sample of scores (batch, heads,
+/// queries, keys).
+template <class S>
+Variable<S, 4> add_bias(const Variable<S, 4>& scores, const Variable<S, 4>& bias) {
+  Operation<S> op("add_bias", scores, bias);
+  auto expected = scores.shape();
+  expected[0] = 1;
+  op.require(bias.shape() == expected, [&] {
+    return "scores has shape " + to_string(scores.shape()) + "; its bias must have shape " + to_string(expected) +
+           ", not " + to_string(bias.shape());
+  });
+  const auto y = op.result(scores.shape());
+  const Index row = bias.size();
+  for (Index b = 0; b < scores.dim(0); ++b)
+    for (Index i = 0; i < row; ++i) op.data(y)[b * row + i] = scores.data()[b * row + i] + bias.data()[i];
+  if (op.records())
+    op.record(y, [=, batch = scores.dim(0), dy = op.slot(y), ds = op.slot(scores), db = op.slot(bias)](Pass<S>& pass) {
+      const S* g = pass.of(dy);
+      if (S* d = pass.add_to(ds))
+        for (Index i = 0; i < ds.size; ++i) d[i] += g[i];
+      if (S* d = pass.add_to(db))
+        for (Index b = 0; b < batch; ++b)
+          for (Index i = 0; i < row; ++i) d[i] += g[b * row + i];
+    });
+  return y;
+}
+
+ATTEND_END
