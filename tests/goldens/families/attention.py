@@ -1,0 +1,163 @@
+"""scaled_dot_product_attention, generic attention with the survey's scores, nn.MultiheadAttention."""
+import math
+
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+from recorder import Family
+
+
+def bools(shape, seed, probability=0.6):
+    """Random, with a true in every row."""
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < probability
+    mask[..., 0] |= ~mask.any(-1)
+    return mask
+
+
+def sdpa():
+    f = Family("sdpa")
+
+    def case(name, q, k, v, *, mask=None, bias=None, dead=False, **options):
+        inputs = [q, k, v] + [x for x in (mask, bias) if x is not None]
+
+        def call(_, q, k, v, extra=None):
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=extra, **options)
+        layout = {f"input.{i}": "heads_first" for i in range(3)} | {"output": "heads_first"}
+        f.case(name, None, inputs, dict(**options, mask=mask is not None, bias=bias is not None), call=call, layout=layout,
+               origin="torch.nn.functional.scaled_dot_product_attention", low=-2.0, high=2.0)
+
+    case("plain", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6))
+    case("self", (2, 3, 5, 7), (2, 3, 5, 7), (2, 3, 5, 7))
+    case("value_dim", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 9))
+    case("value_dim_smaller", (1, 2, 4, 10), (1, 2, 6, 10), (1, 2, 6, 3))
+    case("scale", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), scale=0.7)
+    case("one_query", (2, 3, 1, 6), (2, 3, 7, 6), (2, 3, 7, 6))
+    case("one_key", (2, 3, 4, 6), (2, 3, 1, 6), (2, 3, 1, 6))
+    case("long", (1, 1, 33, 5), (1, 1, 70, 5), (1, 1, 70, 5))
+    case("causal", (2, 3, 6, 5), (2, 3, 6, 5), (2, 3, 6, 5), is_causal=True)
+    case("causal_more_keys", (2, 3, 4, 5), (2, 3, 7, 5), (2, 3, 7, 5), is_causal=True)
+    case("causal_more_queries", (2, 3, 7, 5), (2, 3, 4, 5), (2, 3, 4, 5), is_causal=True)
+    case("causal_bottom_right", (2, 3, 4, 5), (2, 3, 7, 5), (2, 3, 7, 5), mask=torch.ones(4, 7, dtype=torch.bool).tril(3)[None, None])
+    case("mask_full", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), mask=bools((2, 3, 5, 7), 1))
+    case("mask_shared", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), mask=bools((1, 1, 5, 7), 2))
+    case("mask_per_head", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), mask=bools((1, 3, 5, 7), 3))
+    case("mask_keys", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), mask=bools((2, 1, 1, 7), 4))
+    dead = bools((2, 1, 5, 7), 5)
+    dead[1, 0, 2] = False  # a query that may attend to nothing
+    case("mask_dead_row", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), mask=dead)
+    case("bias_full", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), bias=(2, 3, 5, 7))
+    case("bias_per_head", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), bias=(1, 3, 5, 7))
+    case("bias_shared", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), bias=(1, 1, 5, 7))
+    case("bias_keys", (2, 3, 5, 6), (2, 3, 7, 6), (2, 3, 7, 6), bias=(2, 1, 1, 7))
+    case("grouped", (2, 6, 5, 4), (2, 3, 7, 4), (2, 3, 7, 4), enable_gqa=True)
+    case("grouped_one", (2, 4, 5, 6), (2, 1, 7, 6), (2, 1, 7, 5), enable_gqa=True)
+    case("grouped_causal", (2, 4, 6, 5), (2, 2, 6, 5), (2, 2, 6, 5), enable_gqa=True, is_causal=True)
+    return f
+
+
+class Additive(nn.Module):
+    """w^T tanh(W1 q + W2 k + b) (Bahdanau 2015, survey eq. 6)."""
+
+    def __init__(self, query_dim, key_dim, hidden):
+        super().__init__()
+        self.query = nn.Linear(query_dim, hidden)
+        self.key = nn.Linear(key_dim, hidden, bias=False)
+        self.energy = nn.Linear(hidden, 1, bias=False)
+
+    def forward(self, q, k):
+        return self.energy(torch.tanh(self.query(q)[..., :, None, :] + self.key(k)[..., None, :, :])).squeeze(-1)
+
+
+class General(nn.Module):
+    """k^T W q (Luong 2015)."""
+
+    def __init__(self, query_dim, key_dim):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(key_dim, query_dim))
+
+    def forward(self, q, k):
+        return q @ self.weight.t() @ k.transpose(-1, -2)
+
+
+class Dot(nn.Module):
+    def __init__(self, scaled):
+        super().__init__()
+        self.scaled = scaled
+
+    def forward(self, q, k):
+        return q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if self.scaled else 1.0)
+
+
+class Attention(nn.Module):
+    def __init__(self, score):
+        super().__init__()
+        self.score = score
+
+    def forward(self, q, k, v, mask=None):
+        e = self.score(q, k)
+        if mask is not None:
+            e = e.masked_fill(~mask, -math.inf)
+        return e.softmax(-1) @ v
+
+
+def scores():
+    f = Family("score")
+    layout = {f"input.{i}": "heads_first" for i in range(3)} | {"output": "heads_first"}
+    for name, make, q, k in [
+        ("dot", lambda: Dot(False), 6, 6), ("scaled_dot", lambda: Dot(True), 6, 6),
+        ("general", lambda: General(5, 6), 5, 6), ("additive", lambda: Additive(5, 6, 7), 5, 6),
+    ]:
+        shapes = [(2, 3, 4, q), (2, 3, 5, k), (2, 3, 5, 7)]
+        options = dict(query_dim=q, key_dim=k, hidden=7)
+        f.case(name, Attention(make()), shapes, options, layout=layout, origin="attention, " + name)
+        f.case(name + "_mask", Attention(make()), shapes + [bools((2, 1, 4, 5), 8)], options, layout=layout, origin="attention, " + name)
+    return f
+
+
+def multi_head_attention():
+    f = Family("multi_head_attention")
+
+    def case(name, shapes, options, *, padding=None, mask=None, average=True, weights=True):
+        """Outputs: y and the weights; the weights are compared, not differentiated."""
+        inputs, names = list(shapes), []
+        for key, value in [("key_padding_mask", padding), ("attn_mask", mask)]:
+            if value is not None:
+                inputs.append(value)
+                names.append(key)
+
+        def call(m, *x):
+            q, k, v = {1: lambda: (x[0],) * 3, 2: lambda: (x[0], x[1], x[1]), 3: lambda: x[:3]}[len(shapes)]()
+            return m(q, k, v, need_weights=weights, average_attn_weights=average, **dict(zip(names, x[len(shapes):])))[:2 if weights else 1]
+        f.case(name, nn.MultiheadAttention(batch_first=True, **options), inputs, dict(**options, extra=names, average=average),
+               call=call, differentiate=[True, False], training=True)
+
+    base = dict(embed_dim=6, num_heads=3)
+    padding = torch.zeros(2, 7, dtype=torch.bool)
+    padding[0, 5:], padding[1, 1] = True, True
+    case("self", [(2, 5, 6)], base)
+    case("self_per_head", [(2, 5, 6)], base, average=False)
+    case("self_no_weights", [(2, 5, 6)], base, weights=False)
+    case("no_bias", [(2, 5, 6)], dict(**base, bias=False))
+    case("one_head", [(2, 5, 7)], dict(embed_dim=7, num_heads=1))
+    case("cross", [(2, 5, 6), (2, 7, 6)], base)
+    case("separate", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base)
+    case("kdim_vdim", [(2, 5, 6), (2, 7, 4), (2, 7, 9)], dict(**base, kdim=4, vdim=9))
+    case("kdim", [(2, 5, 6), (2, 7, 4), (2, 7, 6)], dict(**base, kdim=4))
+    case("vdim_no_bias", [(2, 5, 6), (2, 7, 6), (2, 7, 5)], dict(**base, vdim=5, bias=False))
+    case("bias_kv", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], dict(**base, add_bias_kv=True))
+    case("zero_attn", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], dict(**base, add_zero_attn=True), average=False)
+    case("bias_kv_zero_attn", [(2, 5, 6), (2, 7, 4), (2, 7, 9)], dict(**base, kdim=4, vdim=9, add_bias_kv=True, add_zero_attn=True), average=False)
+    case("key_padding", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, padding=padding, average=False)
+    case("key_padding_bias_kv_zero", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], dict(**base, add_bias_kv=True, add_zero_attn=True), padding=padding)
+    case("mask_bool", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, mask=~bools((5, 7), 11))
+    case("mask_bool_heads", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, mask=~bools((6, 5, 7), 12), average=False)
+    case("mask_bool_bias_kv", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], dict(**base, add_bias_kv=True), mask=~bools((5, 7), 13))
+    case("mask_float", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, mask=(5, 7))
+    case("mask_float_heads", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, mask=(6, 5, 7))
+    case("mask_and_padding", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, padding=padding, mask=~bools((5, 7), 3, 0.9), average=False)
+    case("causal", [(2, 5, 6)], base, mask=~torch.ones(5, 5, dtype=torch.bool).tril(), average=False)
+    return f
+
+
+FAMILIES = [sdpa, scores, multi_head_attention]

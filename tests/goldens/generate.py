@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Writes the golden files that the parity tests compare with, beside this script.
+
+    python3 -m venv venv && venv/bin/pip install numpy safetensors transformers torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31
+    venv/bin/python tests/goldens/generate.py [family ...]
+
+Every tensor is float64; see recorder.py for what a file holds. The same versions write the same bytes.
+"""
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+import torch  # noqa: E402
+
+
+class AnyMembers(type):
+    def __getattr__(cls, key):
+        if key.startswith("_"):
+            raise AttributeError(key)
+        return key
+
+
+class EmptyTorchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """timm imports names of torchvision, none of which the modules here use: it need not be installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
+
+    def create_module(self, spec):
+        module = types.ModuleType(spec.name)
+        module.__getattr__ = lambda key: None if key.startswith("__") else AnyMembers(key, (torch.nn.Module,), {})
+        return module
+
+    def exec_module(self, module):
+        pass
+
+
+def main():
+    sys.meta_path.append(EmptyTorchvision())  # asked last
+    import timm
+    assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__
+    versions = {"torch": torch.__version__.split("+")[0], "timm": timm.__version__}
+    makers = []
+    for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates", "blocks", "losses"):
+        makers += importlib.import_module("families." + name).FAMILIES
+    total, cases = 0, 0
+    for make in makers:
+        family = make()
+        if len(sys.argv) > 1 and family.name not in sys.argv[1:]:
+            continue
+        size = family.write(HERE, versions)
+        assert size < 1 << 20, f"{family.name} has {size} bytes"
+        total, cases = total + size, cases + family.cases
+        print(f"{family.name:22} {family.cases:4} cases {size / 1024:8.1f} KiB")
+    if (HERE / "train_goldens.py").exists() and len(sys.argv) == 1:
+        importlib.import_module("train_goldens").main()
+    print(f"{'':22} {cases:4} cases {total / 1024:8.1f} KiB   {versions}")
+
+
+if __name__ == "__main__":
+    main()
