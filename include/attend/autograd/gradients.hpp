@@ -7,15 +7,20 @@
 
 ATTEND_BEGIN
 
-template <class S> class ParameterData;
-template <class S, int R> class Parameter;
+template <class S>
+class ParameterData;
+template <class S, int R>
+class Parameter;
 
-/// Mean and biased variance (channels) of `count` samples, for the two running buffers of a normalisation.
-template <class S> struct Moments {
+/// Mean and biased variance (channels) of `count` samples, for the two running buffers of a normalisation, and for the
+/// one that counts the steps (0: there is none).
+template <class S>
+struct Moments {
   std::uint64_t mean_id, variance_id;
   S momentum;
   Index count;
   std::vector<S> mean, variance;
+  std::uint64_t batches_id = 0;
   void pool(const Moments& o) {  // Chan et al. 1979
     const S n = S(count), m = S(o.count), all = n + m;
     for (std::size_t c = 0; c < mean.size(); ++c) {
@@ -32,11 +37,16 @@ template <class S>
 class Gradients {
  public:
   /// Zeros for a parameter that took no part.
-  template <int R> Tensor<S, R> of(const Parameter<S, R>& p) const { return tensor<R>(p.typed_shape(), find(p)); }
+  template <int R>
+  Tensor<S, R> of(const Parameter<S, R>& p) const {
+    return tensor<R>(p.typed_shape(), find(p));
+  }
   /// Of an input or activation that the tape was told to `want`.
-  template <int R> Tensor<S, R> of(const Variable<S, R>& v) const {
+  template <int R>
+  Tensor<S, R> of(const Variable<S, R>& v) const {
     const auto found = values_.find(v.id());
-    require<OptionError>(found != values_.end(), "gradients", [] { return "nobody asked for this value; call tape.want(value) before backward"; });
+    require<OptionError>(found != values_.end(), "gradients",
+                         [] { return "nobody asked for this value; call tape.want(value) before backward"; });
     return tensor<R>(v.shape(), found->second.data.get());
   }
   const S* find(const ParameterData<S>& p) const {
@@ -52,7 +62,10 @@ class Gradients {
   }
 
   // ---- for the tape ----
-  struct Entry { std::shared_ptr<S> data; Index size; };
+  struct Entry {
+    std::shared_ptr<S> data;
+    Index size;
+  };
   void set(std::uint64_t parameter, Entry entry) { parameters_[parameter] = std::move(entry); }
   void set(const ValueId& value, Entry entry) { values_[value] = std::move(entry); }
   void pool(const Moments<S>& m) {
@@ -62,15 +75,21 @@ class Gradients {
   }
 
  private:
-  template <int R> static Tensor<S, R> tensor(const Shape<R>& shape, const S* data) {
+  template <int R>
+  static Tensor<S, R> tensor(const Shape<R>& shape, const S* data) {
     Tensor<S, R> t(shape);
-    if (data) std::copy_n(data, t.size(), t.data()); else t.setZero();
+    if (data)
+      std::copy_n(data, t.size(), t.data());
+    else
+      t.setZero();
     return t;
   }
-  template <class Map> static void add(Map& to, const Map& from) {
+  template <class Map>
+  static void add(Map& to, const Map& from) {
     for (const auto& [key, entry] : from) {
       Entry& sum = to.try_emplace(key, Entry{make_buffer<S>(entry.size, S(0)), entry.size}).first->second;
-      if (sum.data.use_count() > 1) sum.data = copy_buffer(sum.data.get(), sum.size);  // shared with a copy of this value
+      if (sum.data.use_count() > 1)
+        sum.data = copy_buffer(sum.data.get(), sum.size);  // shared with a copy of this value
       for (Index i = 0; i < entry.size; ++i) sum.data.get()[i] += entry.data.get()[i];
     }
   }

@@ -1,20 +1,31 @@
 #pragma once
+#include <vector>
+
 #include "attend/autograd/operation.hpp"
 
 ATTEND_BEGIN
 
+/// A parameter is trained; a buffer (a running mean) is saved with the model but not trained.
 enum class Kind { parameter, buffer };
 
-template <class S, int R> class Edit;
+template <class S, int R>
+class Edit;
 
-/// All of a parameter but its rank, so that every walker ends in one type. Read by any number of threads, edited by one.
+/// All of a parameter but its rank, so that every walker ends in one type. Read by any number of threads, edited by
+/// one.
 template <class S>
 class ParameterData {
  public:
   using Scalar = S;
-  ParameterData(const ParameterData& o) : shape_(o.shape_), buffer_(copy_buffer(o.data(), o.size())), trainable_(o.trainable_), kind_(o.kind_) {}
+  ParameterData(const ParameterData& o)
+      : shape_(o.shape_), buffer_(copy_buffer(o.data(), o.size())), trainable_(o.trainable_), kind_(o.kind_) {}
   ParameterData(ParameterData&& o) noexcept
-      : shape_(std::move(o.shape_)), buffer_(std::move(o.buffer_)), id_(std::exchange(o.id_, 0)), version_(o.version_), trainable_(o.trainable_), kind_(o.kind_) {}
+      : shape_(std::move(o.shape_)),
+        buffer_(std::move(o.buffer_)),
+        id_(std::exchange(o.id_, 0)),
+        version_(o.version_),
+        trainable_(o.trainable_),
+        kind_(o.kind_) {}
   ParameterData& operator=(ParameterData o) noexcept {
     shape_.swap(o.shape_);
     buffer_.swap(o.buffer_);
@@ -27,40 +38,62 @@ class ParameterData {
   std::uint64_t id() const { return id_; }  // a copy is another parameter, a moved one is the same
   std::uint64_t version() const { return version_; }
   const std::vector<Index>& shape() const { return shape_; }
-  Index size() const { return std::accumulate(shape_.begin(), shape_.end(), Index(1), std::multiplies<>()); }
+  Index size() const { return element_count(shape_); }
   const S* data() const { return buffer_.get(); }
   Kind kind() const { return kind_; }
   bool trainable() const { return trainable_ && kind_ == Kind::parameter; }
+  /// A frozen parameter enters computations as a plain value and gets no gradient.
   void set_trainable(bool on) { trainable_ = on; }
+  /// Write access to all elements in a row.
   Edit<S, 1> edit_flat() { return {*this, {size()}}; }
 
-  /// The packed form: built by the first reader of this version, shared by all, gone with the version.
-  template <class Build> const S* derived(Index count, const Build& build) const {
-    if (const auto* ready = derived_.load(std::memory_order_acquire)) return ready->get();
-    auto made = std::make_unique<std::shared_ptr<S>>(make_buffer<S>(count));
-    build(data(), made->get());
-    std::shared_ptr<S>* first = nullptr;
-    if (derived_.compare_exchange_strong(first, made.get(), std::memory_order_acq_rel)) return made.release()->get();
-    return first->get();
+  /// A packed form of `count` elements, made by `build(data, form)`: by the first reader of this version, shared by
+  /// all, gone with the version. Each Build type (a lambda in one place) has a form of its own.
+  template <class Build>
+  const S* derived(Index count, const Build& build) const {
+    const void* key = &type_tag<Build>;
+    Derived* first = derived_.load(std::memory_order_acquire);
+    for (const Derived* d = first; d; d = d->next)
+      if (d->key == key) return d->data.get();
+    auto made = std::make_unique<Derived>(Derived{key, make_buffer<S>(count), first});
+    build(data(), made->data.get());
+    while (!derived_.compare_exchange_weak(first, made.get(), std::memory_order_acq_rel, std::memory_order_acquire)) {
+      for (const Derived* d = first; d; d = d->next)
+        if (d->key == key) return d->data.get();  // another thread was first
+      made->next = first;
+    }
+    return made.release()->data.get();
   }
 
  protected:
   template <std::size_t R>
-  ParameterData(const std::array<Index, R>& shape, Kind kind, S value) : shape_(shape.begin(), shape.end()), buffer_(make_buffer<S>(element_count(shape), value)), kind_(kind) {}
+  ParameterData(const std::array<Index, R>& shape, Kind kind, S value)
+      : shape_(shape.begin(), shape.end()), buffer_(make_buffer<S>(element_count(shape), value)), kind_(kind) {}
   std::shared_ptr<S> buffer_before_edit() {
     if (buffer_.use_count() > 1) buffer_ = copy_buffer(data(), size());  // a live Variable keeps the old values
     return buffer_;
   }
-  void new_version() { ++version_; drop_derived(); }
-  void drop_derived() noexcept { delete derived_.exchange(nullptr); }
+  void new_version() {
+    ++version_;
+    drop_derived();
+  }
+  void drop_derived() noexcept {
+    for (Derived* d = derived_.exchange(nullptr); d;) delete std::exchange(d, d->next);
+  }
 
-  template <class, int> friend class Edit;
+  struct Derived {
+    const void* key;
+    std::shared_ptr<S> data;
+    Derived* next;
+  };
+  template <class, int>
+  friend class Edit;
   std::vector<Index> shape_;
   std::shared_ptr<S> buffer_;
   std::uint64_t id_ = next_serial(), version_ = 0;
   bool trainable_ = true;
   Kind kind_;
-  mutable std::atomic<std::shared_ptr<S>*> derived_{nullptr};
+  mutable std::atomic<Derived*> derived_{nullptr};
 };
 
 /// Write access: a TensorMap of the values; the version rises when it ends.
@@ -78,10 +111,12 @@ class Edit : public Eigen::TensorMap<Tensor<S, R>> {
   ParameterData<S>& parameter_;
 };
 
+/// A tensor that a layer owns: read through value(), written only through edit(), named by the layer's `children`.
 template <class S, int R>
 class Parameter : public ParameterData<S> {
  public:
-  explicit Parameter(const Shape<R>& shape, S value = S(0), Kind kind = Kind::parameter) : ParameterData<S>(shape, kind, value) {}
+  explicit Parameter(const Shape<R>& shape, S value = S(0), Kind kind = Kind::parameter)
+      : ParameterData<S>(shape, kind, value) {}
   /// Uniform in [-bound, bound].
   Parameter(const Shape<R>& shape, Rng& rng, double bound) : Parameter(shape) {
     for (Index i = 0; i < this->size(); ++i) this->buffer_.get()[i] = S(bound * (2 * rng.uniform() - 1));
@@ -93,10 +128,13 @@ class Parameter : public ParameterData<S> {
   }
   Eigen::TensorMap<const Tensor<S, R>> value() const { return {this->data(), typed_shape()}; }
   Edit<S, R> edit() { return {*this, typed_shape()}; }
-  /// As a Variable on the tape of the other arguments; frozen or without a tape, a plain value.
-  template <class... V> Variable<S, R> on(const V&... others) const {
+  /// As a Variable on the tape of the other arguments. Without a tape it is borrowed for the call (threads that share a
+  /// model do not meet at its reference counts); frozen, it is a plain value.
+  template <class... V>
+  Variable<S, R> on(const V&... others) const {
     Tape<S>* tape = common_tape<S>("parameter", others...);
-    if (!tape || !this->trainable()) return {typed_shape(), this->buffer_};
+    if (!tape) return Variable<S, R>::borrow(this->data(), typed_shape());
+    if (!this->trainable()) return Variable<S, R>(typed_shape(), this->buffer_);
     return {typed_shape(), this->buffer_, tape->leaf(*this), tape->link()};
   }
 };

@@ -9,8 +9,13 @@
 
 ATTEND_BEGIN
 
+/// training: dropout draws and batch norms use the batch. evaluation: for saliency, or fine-tuning with frozen
+/// statistics.
 enum class Mode { training, evaluation };
+/// Whether a tape survives `backward`. Keep::tape allows a second pass over it.
 enum class Keep { nothing, tape };
+/// off: a tape that carries mode and random stream but records nothing (the forward pass of a checkpointed block).
+enum class Records { on, off };
 
 /// Names a gradient without holding the value's memory.
 struct Slot {
@@ -25,6 +30,7 @@ class Pass {
  public:
   explicit Pass(std::size_t nodes) : gradients_(nodes) {}
   bool arrived(std::uint64_t node) const { return gradients_[node] != nullptr; }
+  /// Of a result; null when no gradient reached it (only possible in an operation with several results).
   const S* of(const Slot& y) const { return gradients_[y.node].get(); }
   /// Zeros at first; null if nobody needs it. A closure adds to it, never assigns.
   S* add_to(const Slot& x) {
@@ -39,85 +45,118 @@ class Pass {
   std::vector<std::shared_ptr<S>> gradients_;
 };
 
-template <class S> struct WeightedLoss {
+/// One term of a sum of losses.
+template <class S>
+struct WeightedLoss {
   Variable<S, 0> loss;
   S weight = S(1);
 };
 
-/// Owns what one step's operations saved. Made per step, used by one thread.
+/// Records one step's operations and owns what they saved. Made per step (under 1 us), used by one thread.
+///
+///     Tape<float> tape(Mode::training, rng);
+///     auto loss = cross_entropy(model(tape.input(images)), labels);
+///     optimizer.step(model, tape.backward(loss));
 template <class S>
 class Tape {
  public:
-  explicit Tape(Mode mode) : mode_(mode) {}
+  explicit Tape(Mode mode, Records records = Records::on) : mode_(mode), recording_(records == Records::on) {}
+  /// Splits an independent stream off `rng` for whatever the step draws.
   Tape(Mode mode, Rng& rng) : mode_(mode), rng_(rng.split()) {}
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
   ~Tape() { link_->tape = nullptr; }  // Variables that stay are plain values
 
   Mode mode() const { return mode_; }
+  /// The step's random stream. Throws OptionError on a tape made without one.
   Rng& rng() {
-    require<OptionError>(rng_.has_value(), "tape", [] { return "this computation draws random numbers; make the tape with Tape(mode, rng)"; });
+    require<OptionError>(rng_.has_value(), "tape",
+                         [] { return "this computation draws random numbers; make the tape with Tape(mode, rng)"; });
     return *rng_;
   }
   /// A copy of the tensor, on this tape. Integers are never differentiated, but carry the tape.
-  template <class T> auto input(const T& tensor) {
+  template <class T>
+  auto input(const T& tensor) {
     static_assert(TensorTraits<T>::value, "attend: a tape takes row-major Tensors or TensorMaps of them");
     using V = Variable<typename TensorTraits<T>::Scalar, TensorTraits<T>::rank>;
-    return V(shape_of(tensor), copy_buffer<typename V::Scalar>(tensor.data(), tensor.size()), new_node(tensor.size(), false), link_);
+    return V(shape_of(tensor), copy_buffer<typename V::Scalar>(tensor.data(), tensor.size()),
+             new_node(tensor.size(), false), link_);
   }
   /// Asks for the gradient of a value: of an input before computing with it, of an activation any time before backward.
-  template <int R> Variable<S, R> want(const Variable<S, R>& v) {
+  template <int R>
+  Variable<S, R> want(const Variable<S, R>& v) {
     require<OptionError>(owns(v), "tape", [] { return "the value is not on this tape"; });
     Node& node = nodes_[v.id().second];
-    require<OptionError>(node.differentiable || !node.used, "tape", [] { return "want(value) comes before computing with it"; });
+    require<OptionError>(node.differentiable || !node.used, "tape",
+                         [] { return "want(value) comes before computing with it"; });
     node.differentiable = node.wanted = true;
     return v;
   }
-  Gradients<S> backward(const Variable<S, 0>& loss, Keep keep = Keep::nothing) { return backward({{loss, S(1)}}, keep); }
-  /// Gradients of sum_i weight_i loss_i. Unless kept, the tape is spent afterwards and its Variables are plain values.
+  /// Gradients of the loss by every trainable parameter that took part, and by every wanted value. Unless kept, the
+  /// tape is spent afterwards and its Variables are plain values.
+  Gradients<S> backward(const Variable<S, 0>& loss, Keep keep = Keep::nothing) {
+    return backward({{loss, S(1)}}, keep);
+  }
+  /// Gradients of sum_i weight_i loss_i, in one pass.
   Gradients<S> backward(std::initializer_list<WeightedLoss<S>> losses, Keep keep = Keep::nothing) {
     Pass<S> pass(nodes_.size());
     for (const auto& [loss, weight] : losses) {
-      require<OptionError>(owns(loss), "backward", [] { return "the loss is not on this tape, or the tape is spent (Keep::tape keeps it)"; });
+      require_owned(loss);
       if (S* d = pass.add_to(slot(loss))) *d += weight;
     }
-    for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
-      if (pass.arrived(record->node)) record->run(pass);
-      if (!nodes_[record->node].wanted) pass.take(record->node);
-      if (keep == Keep::nothing) record->run = nullptr;
-    }
-    Gradients<S> result = moments_;
-    for (std::uint64_t n = 0; n < nodes_.size(); ++n)
-      if (nodes_[n].wanted) result.set(ValueId{serial_, n}, {pass.arrived(n) ? pass.take(n) : make_buffer<S>(nodes_[n].size, S(0)), nodes_[n].size});
-    for (const auto& [parameter, leaf] : leaves_)
-      if (pass.arrived(leaf.node)) result.set(parameter, {pass.take(leaf.node), nodes_[leaf.node].size});
-    if (keep == Keep::nothing) { link_->tape = nullptr; records_.clear(); copies_.clear(); }
-    return result;
+    return run(pass, keep);
+  }
+  /// The same from a given gradient of `y` (of y's size): what continues a chain that began elsewhere.
+  template <int R>
+  Gradients<S> backward_from(const Variable<S, R>& y, const S* dy, Keep keep = Keep::nothing) {
+    Pass<S> pass(nodes_.size());
+    require_owned(y);
+    if (S* d = pass.add_to(slot(y)))
+      for (Index i = 0; i < y.size(); ++i) d[i] += dy[i];
+    return run(pass, keep);
   }
 
   // ---- for operations ----
-  template <int R> Slot slot(const Variable<S, R>& v) const {
+  template <int R>
+  Slot slot(const Variable<S, R>& v) const {
     if (!owns(v)) return {};
     return {v.id().second, nodes_[v.id().second].size, nodes_[v.id().second].differentiable};
   }
   ValueId new_node(Index size, bool differentiable) {
-    require<OptionError>(link_->tape != nullptr, "tape", [] { return "this tape is spent: make one per step, or keep it with Keep::tape"; });
-    nodes_.push_back({size, differentiable, false, false});
+    require<OptionError>(link_->tape != nullptr, "tape",
+                         [] { return "this tape is spent: make one per step, or keep it with Keep::tape"; });
+    nodes_.push_back({size, differentiable && recording_, false, false});
     return {serial_, nodes_.size() - 1};
   }
-  template <int R> void use(const Variable<S, R>& v) { if (owns(v)) nodes_[v.id().second].used = true; }
-  void record(std::uint64_t node, std::function<void(Pass<S>&)> run) { records_.push_back({node, std::move(run)}); }
+  template <int R>
+  void use(const Variable<S, R>& v) {
+    if (owns(v)) nodes_[v.id().second].used = true;
+  }
+  /// `run` is called in the backward pass if a gradient reached one of the nodes [first, last].
+  void record(std::uint64_t first, std::uint64_t last, std::function<void(Pass<S>&)> run) {
+    records_.push_back({first, last, std::move(run)});
+  }
   void report(const Moments<S>& moments) { moments_.pool(moments); }
+  const Gradients<S>& reported() const { return moments_; }
   const std::shared_ptr<TapeLink>& link() const { return link_; }
+  const std::optional<Rng>& stream() const { return rng_; }
+  void set_stream(const Rng& rng) { rng_ = rng; }
+  bool recording() const { return recording_; }
   /// A parameter is one value per tape, however often it enters.
   ValueId leaf(const ParameterData<S>& p) {
     const auto [found, fresh] = leaves_.try_emplace(p.id(), Leaf{0, p.version()});
     if (fresh) found->second.node = new_node(p.size(), true).second;
-    require<OptionError>(found->second.version == p.version(), "tape", [] { return "a parameter was edited while on this tape"; });
+    require<OptionError>(found->second.version == p.version(), "tape",
+                         [] { return "a parameter was edited while on this tape"; });
     return {serial_, found->second.node};
   }
+  Slot leaf_slot(const ParameterData<S>& p) {
+    const std::uint64_t node = leaf(p).second;
+    return {node, nodes_[node].size, nodes_[node].differentiable};
+  }
   /// Memory that outlives the call: the value's own buffer or, made once per borrowed value, a copy.
-  template <class T, int R> std::shared_ptr<const T> keep(const Variable<T, R>& v) {
+  template <class T, int R>
+  std::shared_ptr<const T> keep(const Variable<T, R>& v) {
     if (v.buffer()) return v.buffer();
     auto& copy = copies_[v.id().second];
     if (!copy) copy = copy_buffer(v.data(), v.size());
@@ -126,11 +165,52 @@ class Tape {
   std::size_t copies() const { return copies_.size(); }
 
  private:
-  template <int R> bool owns(const Variable<S, R>& v) const { return link_->tape && v.id().first == serial_; }  // else: a constant beside it
-  struct Node { Index size; bool differentiable, wanted, used; };
-  struct Record { std::uint64_t node; std::function<void(Pass<S>&)> run; };
-  struct Leaf { std::uint64_t node, version; };
+  template <int R>
+  bool owns(const Variable<S, R>& v) const {
+    return link_->tape && v.id().first == serial_;  // else: a constant beside it
+  }
+  template <int R>
+  void require_owned(const Variable<S, R>& v) const {
+    require<OptionError>(owns(v), "backward",
+                         [] { return "the loss is not on this tape, or the tape is spent (Keep::tape keeps it)"; });
+  }
+  /// Recording order is a topological order, so one sweep from the last record to the first is the whole pass.
+  Gradients<S> run(Pass<S>& pass, Keep keep) {
+    for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
+      bool arrived = false;
+      for (std::uint64_t n = record->first; n <= record->last; ++n) arrived = arrived || pass.arrived(n);
+      if (arrived) record->run(pass);
+      for (std::uint64_t n = record->first; n <= record->last; ++n)
+        if (!nodes_[n].wanted) pass.take(n);
+      if (keep == Keep::nothing) record->run = nullptr;
+    }
+    Gradients<S> result = moments_;
+    for (std::uint64_t n = 0; n < nodes_.size(); ++n)
+      if (nodes_[n].wanted)
+        result.set(ValueId{serial_, n},
+                   {pass.arrived(n) ? pass.take(n) : make_buffer<S>(nodes_[n].size, S(0)), nodes_[n].size});
+    for (const auto& [parameter, leaf] : leaves_)
+      if (pass.arrived(leaf.node)) result.set(parameter, {pass.take(leaf.node), nodes_[leaf.node].size});
+    if (keep == Keep::nothing) {
+      link_->tape = nullptr;
+      records_.clear();
+      copies_.clear();
+    }
+    return result;
+  }
+  struct Node {
+    Index size;
+    bool differentiable, wanted, used;
+  };
+  struct Record {
+    std::uint64_t first, last;
+    std::function<void(Pass<S>&)> run;
+  };
+  struct Leaf {
+    std::uint64_t node, version;
+  };
   Mode mode_;
+  bool recording_ = true;
   std::optional<Rng> rng_;
   std::uint64_t serial_ = next_serial();
   std::shared_ptr<TapeLink> link_ = std::make_shared<TapeLink>(TapeLink{this, &type_tag<S>});
@@ -142,14 +222,17 @@ class Tape {
 };
 
 /// The live tape of the arguments, or null. Two tapes, or a tape of another scalar, throw.
-template <class S, class... V> Tape<S>* common_tape(const char* operation, const V&... inputs) {
+template <class S, class... V>
+Tape<S>* common_tape(const char* operation, const V&... inputs) {
   Tape<S>* tape = nullptr;
-  for (const auto& link : {inputs.link()...}) {
-    if (!link) continue;
-    require<OptionError>(link->scalar == &type_tag<S>, operation, [] { return "an argument is on a tape of another scalar type"; });
-    require<OptionError>(!tape || tape == link->tape, operation, [] { return "the arguments are on two tapes"; });
-    tape = static_cast<Tape<S>*>(link->tape);
-  }
+  const auto join = [&](const std::shared_ptr<TapeLink>* link) {
+    if (!link || !*link || !(*link)->tape) return;
+    require<OptionError>((*link)->scalar == &type_tag<S>, operation,
+                         [] { return "an argument is on a tape of another scalar type"; });
+    require<OptionError>(!tape || tape == (*link)->tape, operation, [] { return "the arguments are on two tapes"; });
+    tape = static_cast<Tape<S>*>((*link)->tape);
+  };
+  (join(&inputs.raw_link()), ...);
   return tape;
 }
 

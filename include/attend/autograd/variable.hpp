@@ -6,7 +6,8 @@
 
 ATTEND_BEGIN
 
-template <class S> class Tape;
+template <class S>
+class Tape;
 
 /// Never 0, never twice. Each thread takes a million at a time, so that calls on a shared model do not meet here.
 inline std::uint64_t next_serial() {
@@ -23,31 +24,50 @@ struct TapeLink {
   const void* scalar;  // type_tag of the tape's scalar: an integer Variable sits on a tape of another scalar
 };
 
-/// An immutable value. It shares a recycled buffer, or borrows a user's memory during one call; copies are the same value.
+/// An immutable value of rank R. It shares a recycled buffer, or borrows a user's memory during one call; copies are
+/// the same value. On a tape it takes part in differentiation; otherwise, or when its tape is gone, it is a plain
+/// value.
 template <class S, int R>
 class Variable {
  public:
   using Scalar = S;
   static constexpr int rank = R;
-  explicit Variable(const Tensor<S, R>& tensor) : Variable(shape_of(tensor), copy_buffer(tensor.data(), tensor.size())) {}
+  /// A plain value: a copy of the tensor.
+  explicit Variable(const Tensor<S, R>& tensor)
+      : Variable(shape_of(tensor), copy_buffer(tensor.data(), tensor.size())) {}
+  template <class T, std::enable_if_t<TensorTraits<T>::value && !std::is_same_v<T, Tensor<S, R>>, int> = 0>
+  explicit Variable(const T& tensor) : Variable(shape_of(tensor), copy_buffer<S>(tensor.data(), tensor.size())) {
+    static_assert(std::is_same_v<typename TensorTraits<T>::Scalar, S> && TensorTraits<T>::rank == R,
+                  "attend: a Variable is made from a tensor of its own scalar and rank");
+  }
 
   const Shape<R>& shape() const { return shape_; }
+  /// Extent of an axis; negative axes count from the last.
   Index dim(int axis) const { return shape_[static_cast<std::size_t>(axis < 0 ? axis + R : axis)]; }
   Index size() const { return element_count(shape_); }
   const S* data() const { return data_; }
+  /// A copy of the values.
   Tensor<S, R> tensor() const {
     Tensor<S, R> copy(shape_);
     std::copy_n(data_, copy.size(), copy.data());
     return copy;
   }
-  S item() const { static_assert(R == 0, "attend: item() reads a scalar; this Variable has axes"); return *data_; }
-  /// The same value under another shape: one buffer, one gradient.
-  template <std::size_t Q> Variable<S, static_cast<int>(Q)> reshape(const std::array<Index, Q>& shape) const {
-    require(element_count(shape) == size(), "reshape", [&] { return "x has shape " + to_string(shape_) + "; it cannot become " + to_string(shape); });
+  /// The number itself, of a Variable without axes.
+  S item() const {
+    static_assert(R == 0, "attend: item() reads a scalar; this Variable has axes");
+    return *data_;
+  }
+  /// The same value under another shape: one buffer, one gradient. ShapeError unless the sizes agree.
+  template <std::size_t Q>
+  Variable<S, static_cast<int>(Q)> reshape(const std::array<Index, Q>& shape) const {
+    require(element_count(shape) == size(), "reshape",
+            [&] { return "x has shape " + to_string(shape_) + "; it cannot become " + to_string(shape); });
     Variable<S, static_cast<int>(Q)> same(shape, buffer_, id_, link_);
     same.data_ = data_;
     return same;
   }
+  /// The same numbers as a plain value: nothing computed from it is differentiated through it.
+  Variable detach() const { return Variable(shape_, buffer_ ? buffer_ : copy_buffer(data_, size())); }
 
   // ---- for operations ----
   Variable(const Shape<R>& shape, std::shared_ptr<S> buffer, ValueId id = {}, std::shared_ptr<TapeLink> link = nullptr)
@@ -58,14 +78,20 @@ class Variable {
     return v;
   }
   /// The same value as a constant on another value's tape.
-  Variable beside(const std::shared_ptr<TapeLink>& link) const { Variable v(*this); v.link_ = link; return v; }
+  Variable beside(const std::shared_ptr<TapeLink>& link) const {
+    Variable v(*this);
+    v.link_ = link;
+    return v;
+  }
   Variable owned() const { return buffer_ ? *this : Variable(shape_, copy_buffer(data_, size()), id_, link_); }
   const std::shared_ptr<S>& buffer() const { return buffer_; }  // null: borrowed
   const ValueId& id() const { return id_; }
   std::shared_ptr<TapeLink> link() const { return link_ && link_->tape ? link_ : nullptr; }  // null: a plain value
+  const std::shared_ptr<TapeLink>& raw_link() const { return link_; }  // also of a tape that is gone
 
  private:
-  template <class, int> friend class Variable;
+  template <class, int>
+  friend class Variable;
   Shape<R> shape_;
   const S* data_;
   std::shared_ptr<S> buffer_;
@@ -73,7 +99,9 @@ class Variable {
   std::shared_ptr<TapeLink> link_;
 };
 
-template <class T> struct IsVariable : std::false_type {};
-template <class S, int R> struct IsVariable<Variable<S, R>> : std::true_type {};
+template <class T>
+struct IsVariable : std::false_type {};
+template <class S, int R>
+struct IsVariable<Variable<S, R>> : std::true_type {};
 
 ATTEND_END

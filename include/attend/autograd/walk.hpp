@@ -4,57 +4,78 @@
 ATTEND_BEGIN
 
 /// Where every walk over a model ends. `ParameterRef<const S>` comes from a const model and cannot edit.
-template <class S> struct ParameterRef {
-  using Data = std::conditional_t<std::is_const_v<S>, const ParameterData<std::remove_const_t<S>>, ParameterData<std::remove_const_t<S>>>;
+template <class S>
+struct ParameterRef {
+  using Data = std::conditional_t<std::is_const_v<S>, const ParameterData<std::remove_const_t<S>>,
+                                  ParameterData<std::remove_const_t<S>>>;
   std::string name;
   Data* data;
   Data* operator->() const { return data; }
 };
 
-template <class S> struct Walk {  // S = void: layers only
+template <class S>
+struct Walk {  // S = void: layers only
   std::vector<ParameterRef<S>> parameters;
   std::vector<std::pair<LayerKey, std::string>> layers;
 };
-template <> struct Walk<void> { std::vector<std::pair<LayerKey, std::string>> layers; };
+template <>
+struct Walk<void> {
+  std::vector<std::pair<LayerKey, std::string>> layers;
+};
 
 namespace detail {
-template <class T> struct IsParameter : std::false_type {};
-template <class S, int R> struct IsParameter<Parameter<S, R>> : std::true_type {};
-template <class T> struct IsVector : std::false_type {};
-template <class T, class A> struct IsVector<std::vector<T, A>> : std::true_type {};
-template <class T, class = void> struct IsErased : std::false_type {};
-template <class T> struct IsErased<T, std::void_t<typename T::Erased>> : std::true_type {};
-inline std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : name.empty() ? path : path + "." + name; }
+template <class T>
+struct IsParameter : std::false_type {};
+template <class S, int R>
+struct IsParameter<Parameter<S, R>> : std::true_type {};
+template <class T>
+struct IsVector : std::false_type {};
+template <class T, class A>
+struct IsVector<std::vector<T, A>> : std::true_type {};
+template <class T, class = void>
+struct IsErased : std::false_type {};
+template <class T>
+struct IsErased<T, std::void_t<typename T::Erased>> : std::true_type {};
+inline std::string join(const std::string& path, const std::string& name) {
+  return path.empty() ? name : name.empty() ? path : path + "." + name;
+}
 }  // namespace detail
 
 /// Follows `children` into layers, vectors and AnyLayers. A child named "" adds nothing to the path.
-template <class S, class Node> void walk(Walk<S>& found, Node& node, const std::string& path = "") {
+template <class S, class Node>
+void walk(Walk<S>& found, Node& node, const std::string& path = "") {
   using N = std::remove_const_t<Node>;
   if constexpr (detail::IsParameter<N>::value) {
     if constexpr (!std::is_void_v<S>) {
-      static_assert(std::is_same_v<std::remove_const_t<S>, typename N::Scalar>, "attend: the model's parameters have another scalar type");
+      static_assert(std::is_same_v<std::remove_const_t<S>, typename N::Scalar>,
+                    "attend: the model's parameters have another scalar type");
       found.parameters.push_back({path, &node});
     }
   } else if constexpr (detail::IsVector<N>::value) {
     for (std::size_t i = 0; i < node.size(); ++i) walk(found, node[i], detail::join(path, std::to_string(i)));
   } else {
     found.layers.emplace_back(key_of<N>(node), path);
-    if constexpr (detail::IsErased<N>::value) node.walk_held(found, path);
-    else N::children(node, [&](const std::string& name, auto& child) { walk(found, child, detail::join(path, name)); });
+    if constexpr (detail::IsErased<N>::value)
+      node.walk_held(found, path);
+    else
+      N::children(node, [&](const std::string& name, auto& child) { walk(found, child, detail::join(path, name)); });
   }
 }
 
-template <class S, class Model> auto parameters(Model& model) {
+template <class S, class Model>
+auto parameters(Model& model) {
   Walk<std::conditional_t<std::is_const_v<Model>, const S, S>> found;
   walk(found, model);
   return found.parameters;
 }
-template <class S, class Model> Index count_parameters(const Model& model) {
+template <class S, class Model>
+Index count_parameters(const Model& model) {
   Index count = 0;
   for (const auto& p : parameters<S>(model)) count += p->kind() == Kind::parameter ? p->size() : 0;
   return count;
 }
-template <class S, class Model> void set_trainable(Model& model, bool on) {
+template <class S, class Model>
+void set_trainable(Model& model, bool on) {
   for (const auto& p : parameters<S>(model)) p->set_trainable(on);
 }
 
