@@ -4,19 +4,10 @@
 
 #include "attend/core/layout.hpp"
 #include "attend/core/recycler.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;
-
-template <class F>
-std::string error_of(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no error";
-}
 
 TEST(Shape, FM_2_3_size_product_that_wraps_throws) {
   EXPECT_EQ(element_count(Shape<3>{2, 3, 4}), 24);

@@ -41,6 +41,17 @@ class Gradients {
   Tensor<S, R> of(const Parameter<S, R>& p) const {
     return tensor<R>(p.typed_shape(), find(p));
   }
+  /// Of a parameter found by name, as a tensor of its rank.
+  template <int R>
+  Tensor<S, R> of(const ParameterData<S>& p) const {
+    require(p.shape().size() == static_cast<std::size_t>(R), "gradients", [&] {
+      return "the parameter has shape " + to_string(p.shape()) + "; a tensor of rank " + std::to_string(R) +
+             " was asked for";
+    });
+    Shape<R> shape{};
+    std::copy(p.shape().begin(), p.shape().end(), shape.begin());
+    return tensor<R>(shape, find(p));
+  }
   /// Of an input or activation that the tape was told to `want`.
   template <int R>
   Tensor<S, R> of(const Variable<S, R>& v) const {

@@ -68,6 +68,14 @@ auto parameters(Model& model) {
   walk(found, model);
   return found.parameters;
 }
+/// The parameter or buffer of that dotted name. OptionError if there is none.
+template <class S, class Model>
+auto parameter(Model& model, const std::string& name) {
+  auto all = parameters<S>(model);
+  const auto found = std::find_if(all.begin(), all.end(), [&](const auto& p) { return p.name == name; });
+  require<OptionError>(found != all.end(), "parameter", [&] { return "the model has no parameter named " + name; });
+  return *found;
+}
 template <class S, class Model>
 Index count_parameters(const Model& model) {
   Index count = 0;

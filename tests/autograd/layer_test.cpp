@@ -1,0 +1,207 @@
+#include "attend/autograd/layer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "attend/autograd/checkpoint.hpp"
+#include "autograd/models.hpp"
+#include "error_of.hpp"
+
+namespace {
+using namespace models;
+using attend::testing::random_tensor;
+
+TEST(Call, tensors_in_tensors_out_from_any_map_of_the_right_type) {
+  Rng rng(2);
+  const Blend<float> blend(4, rng);
+  const auto a = random_tensor<float, 2>({3, 4}, 1), b = random_tensor<float, 2>({3, 4}, 2);
+  const Tensor<float, 2> y = blend(a, b);
+  Tensor<float, 2> built(blend(a, b)), assigned, written;
+  assigned = blend(a, b, {3});
+  blend.into(written, a, b);
+  EXPECT_TRUE(same(y, built) && same(y, written) && !same(y, assigned));
+  Tensor<float, 2> memory = a;
+  const Eigen::TensorMap<const Tensor<float, 2>> constant(a.data(), 3, 4);
+  const Eigen::TensorMap<Tensor<float, 2>, Eigen::Aligned> aligned(memory.data(), 3, 4);
+  EXPECT_TRUE(same(y, blend(constant, b)) && same(y, blend(aligned, b)));
+  std::vector<float> mine(12);
+  blend.into(Eigen::TensorMap<Tensor<float, 2>>(mine.data(), 3, 4), a, b);
+  EXPECT_TRUE(std::equal(mine.begin(), mine.end(), y.data()));
+  EXPECT_EQ(error_of([&] { blend.into(Eigen::TensorMap<Tensor<float, 2>>(mine.data(), 4, 3), a, b); }),
+            "[into] y has shape (4, 3); the result has (3, 4)");
+}
+
+TEST(Call, a_residual_is_written_alike_for_tensors_and_variables) {
+  Rng rng(2);
+  const Dense<float> dense({4, 4}, rng);
+  const auto x = random_tensor<float, 2>({3, 4}, 1);
+  const Tensor<float, 2> residual = x + dense(x);
+  Tape<float> tape(Mode::evaluation);
+  const Variable<float, 2> v = tape.input(x), sum = v + dense(v);
+  EXPECT_TRUE(same(residual, sum.tensor()));
+}
+
+TEST(Names, are_the_dotted_paths_of_children) {
+  Rng rng(3);
+  Net<float> net(7, 4, 3, rng);
+  std::string names;
+  for (const auto& p : parameters<float>(std::as_const(net))) names += p.name + " ";
+  EXPECT_EQ(
+      names,
+      "embedding.weight blocks.0.slot.weight blocks.0.slot.bias blocks.1.slot.weight blocks.1.slot.bias head.weight "
+      "head.bias ");
+  EXPECT_EQ(count_parameters<float>(net), 7 * 4 + 2 * 20 + 15);
+}
+
+TEST(Errors, bear_the_path_relative_to_the_outermost_layer) {
+  Rng rng(3);
+  const Dense<double> dense({4, 4}, rng);
+  const auto wrong = random_tensor<double, 2>({1, 5}, 1);
+  EXPECT_EQ(error_of([&] { dense(wrong); }), "[dense] x has shape (1, 5); its last axis must be in_features = 4");
+  EXPECT_EQ(error_of([&] { Block<double>{AnyLayer<double, 2>(dense)}(wrong); }),
+            "slot: [dense] x has shape (1, 5); its last axis must be in_features = 4");
+  const Net<double> net(7, 4, 3, rng);
+  EXPECT_EQ(error_of([&] { net(ids({9})); }).substr(0, 11), "embedding: ");
+}
+
+TEST(Parameters, a_copy_is_another_parameter_and_a_moved_one_the_same) {
+  Rng rng(3);
+  Dense<float> dense({4, 4}, rng);
+  const auto id = parameters<float>(dense)[0]->id();
+  const Dense<float> copy = dense;
+  EXPECT_NE(parameters<float>(copy)[0]->id(), id);
+  const Dense<float> moved = std::move(dense);
+  EXPECT_EQ(parameters<float>(moved)[0]->id(), id);
+}
+
+TEST(Parameters, an_edit_raises_the_version_drops_derived_forms_and_leaves_live_values_alone) {
+  Parameter<float, 2> table(Shape<2>{2, 2}, 1.f);
+  int built = 0;
+  const auto doubled = [&] {
+    return table.derived(4, [&](const float* from, float* to) {
+      ++built;
+      for (int i = 0; i < 4; ++i) to[i] = 2 * from[i];
+    });
+  };
+  EXPECT_EQ(doubled()[3], 2);
+  EXPECT_EQ(doubled()[3], 2);
+  EXPECT_EQ(built, 1);
+  const float* negated = table.derived(4, [](const float* from, float* to) {
+    for (int i = 0; i < 4; ++i) to[i] = -from[i];
+  });
+  EXPECT_EQ(negated[3], -1);  // another form of the same version
+  Tape<float> tape(Mode::training);
+  const auto old = table.on(tape.input(random_tensor<float, 1>({1}, 1)));
+  const auto version = table.version();
+  table.edit()(1, 1) = 5;
+  EXPECT_GT(table.version(), version);
+  EXPECT_EQ(old.data()[3], 1);
+  EXPECT_EQ(table.value()(1, 1), 5);
+  EXPECT_EQ(doubled()[3], 10);
+  EXPECT_EQ(built, 2);
+}
+
+TEST(Parameters, frozen_ones_get_no_gradient) {
+  Rng rng(4);
+  Net<float> net(7, 4, 3, rng);
+  set_trainable<float>(net, false);
+  set_trainable<float>(net.head, true);
+  Tape<float> tape(Mode::training, rng);
+  const auto y = net(tape.input(ids({1, 2})));
+  const auto gradients = tape.backward(dot(y, y));
+  EXPECT_FALSE(gradients.find(*parameters<float>(net)[0].data));
+  EXPECT_TRUE(gradients.find(*parameters<float>(net.head)[0].data));
+  EXPECT_EQ(gradients.of<2>(*parameter<float>(net, "embedding.weight").data)(0, 0), 0);  // zeros: it took no part
+  EXPECT_EQ(error_of([&] { parameter<float>(net, "head.wait"); }),
+            "[parameter] the model has no parameter named head.wait");
+}
+
+TEST(Recordings, keep_what_layers_offer_by_dotted_name) {
+  Rng rng(5);
+  const Net<float> net(7, 4, 3, rng);
+  Recording recording(net);
+  const auto plain = net(ids({0, 1, 2}));
+  Tape<float> tape(Mode::evaluation);
+  const auto y = net(tape.input(ids({0, 1, 2})));
+  EXPECT_TRUE(same(plain, y.tensor()));
+  const auto gates = recording.all<2>("blocks.0.gate");
+  ASSERT_EQ(gates.size(), 2u);  // a layer called twice gives a list
+  EXPECT_TRUE(same(gates[0].tensor(), gates[1].tensor()));
+  EXPECT_TRUE(recording.all<2>("blocks.7.gate").empty());
+  const auto gradient =
+      tape.backward(dot(y, y)).of(gates[1]);  // on a tape, gradients of what was offered can be asked for
+  EXPECT_NE(gradient(2, 3), 0);
+}
+
+TEST(Recordings, nest_and_see_their_own_model_only) {
+  Rng rng(5);
+  const Net<float> net(7, 4, 3, rng), other(7, 4, 3, rng);
+  Recording outer(net);
+  {
+    Recording inner(net.blocks[1]);
+    net(ids({1}));
+    other(ids({1}));
+    EXPECT_EQ(inner.all<2>("gate").size(), 1u);
+  }
+  EXPECT_EQ(outer.all<2>("blocks.1.gate").size(), 1u);
+}
+
+TEST(Checkpoint, gives_the_gradients_that_the_block_gives) {
+  Rng rng(6);
+  Dropping block(rng);
+  const auto x = random_tensor<double, 2>({3, 4}, 1);
+  const auto report = attend::testing::check_gradients(
+      block, [&](const auto& v) { return checkpoint(block, v); }, x);
+  EXPECT_TRUE(report.ok()) << report.text();
+  EXPECT_EQ(report.checked, 12 + 16 + 4);
+}
+
+TEST(Checkpoint, reports_moments_once_and_saves_only_the_input) {
+  const Watch<double> watch(4);
+  const auto x = random_tensor<double, 2>({3, 4}, 1);
+  Tape<double> tape(Mode::training);
+  const auto v = tape.want(tape.input(x));
+  const auto y = checkpoint(watch, v);
+  const auto gradients = tape.backward(dot(y, y));
+  ASSERT_EQ(gradients.moments().size(), 1u);
+  EXPECT_EQ(gradients.moments()[0].count, 3);
+  for (Index i = 0; i < 12; ++i) EXPECT_EQ(gradients.of(v).data()[i], 2 * x.data()[i]);
+}
+
+// One model from eight threads for inference, and differentiated on two tapes; run under the thread sanitizer as well.
+TEST(Threads, share_one_model) {
+  Rng rng(8);
+  const Net<float> net(7, 4, 3, rng);
+  const auto batch = ids({0, 1, 2, 2, 6, 2, 3, 4});
+  const auto expected = net(batch);
+  std::vector<Tensor<float, 2>> results(8);
+  std::vector<std::thread> callers;
+  for (auto& result : results)
+    callers.emplace_back([&] {
+      for (int i = 0; i < 50; ++i) result = net(batch);
+    });
+  for (auto& caller : callers) caller.join();
+  for (const auto& result : results) EXPECT_TRUE(same(result, expected));
+
+  Gradients<float> parts[2];
+  std::vector<std::thread> differentiating;
+  for (Index t = 0; t < 2; ++t)
+    differentiating.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) {
+        Tape<float> tape(Mode::training);
+        const auto y = net(tape.input(rows(batch, 4 * t, 4)));
+        parts[t] = tape.backward(dot(y, y));
+      }
+    });
+  for (auto& thread : differentiating) thread.join();
+  Tape<float> tape(Mode::training);
+  const auto y = net(tape.input(batch));
+  const auto whole = tape.backward(dot(y, y));
+  parts[0] += parts[1];
+  for (const auto& p : parameters<float>(net))
+    for (Index i = 0; i < p->size(); ++i)
+      EXPECT_NEAR(whole.find(*p.data)[i], parts[0].find(*p.data)[i], 1e-5f * (1 + std::abs(whole.find(*p.data)[i])))
+          << p.name;
+}
+}  // namespace
