@@ -2,33 +2,22 @@
 /// Element-wise activations. Each is a small struct: `value(x)` and `derivative(s)`, where s is what the forward pass
 /// saved: the result where `from_result` is true (then the input need not stay in memory), else the input. One kernel
 /// runs them all. None overflows for a finite input, and a NaN stays a NaN. At a kink the derivative is PyTorch's.
+#include "attend/core/tensor.hpp"
 #include "attend/core/threads.hpp"
-#if __has_include("attend/simd/math.hpp")
 #include "attend/simd/math.hpp"
+
 ATTEND_BEGIN
-#else
-#include <cmath>
-ATTEND_BEGIN
-template <class S, std::enable_if_t<std::is_floating_point_v<S>, int> = 0>
-S sigmoid(S x) {
-  return S(1) / (S(1) + std::exp(-x));
-}
-using std::erf;
-using std::exp;
-using std::log;
-using std::tanh;
-#endif
 namespace activation {
 
 /// max(x, 0).  Derivative at 0: 0
 struct Relu {
   static constexpr bool from_result = true;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return x < S(0) ? S(0) : x;
   }
   template <class S>
-  S derivative(S y) const {
+  ATTEND_INLINE S derivative(S y) const {
     return y <= S(0) ? S(0) : S(1);
   }
 };
@@ -38,11 +27,11 @@ struct LeakyRelu {
   static constexpr bool from_result = false;
   double slope = 0.01;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return x > S(0) ? x : S(slope) * x;
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     return x > S(0) ? S(1) : S(slope);
   }
 };
@@ -51,11 +40,11 @@ struct LeakyRelu {
 struct GeluErf {
   static constexpr bool from_result = false;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return S(0.5) * x * (S(1) + erf(x * S(0.70710678118654752440)));
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     const S density = S(0.39894228040143267794) * exp(S(-0.5) * x * x);
     return S(0.5) * (S(1) + erf(x * S(0.70710678118654752440))) + x * density;
   }
@@ -65,11 +54,11 @@ struct GeluErf {
 struct GeluTanh {
   static constexpr bool from_result = false;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return S(0.5) * x * (S(1) + tanh(inner(x)));
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     const S t = tanh(inner(x)), slope = S(0.79788456080286535588) * (S(1) + S(3 * 0.044715) * x * x);
     // where tanh has reached +-1 the second term is 0, also where its factors overflow
     return S(0.5) * (S(1) + t) + (t * t < S(1) ? S(0.5) * x * (S(1) - t * t) * slope : S(0));
@@ -77,7 +66,7 @@ struct GeluTanh {
 
  private:
   template <class S>
-  static S inner(S x) {
+  ATTEND_INLINE static S inner(S x) {
     return S(0.79788456080286535588) * x * (S(1) + S(0.044715) * x * x);
   }
 };
@@ -86,11 +75,11 @@ struct GeluTanh {
 struct Sigmoid {
   static constexpr bool from_result = true;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return sigmoid(x);
   }
   template <class S>
-  S derivative(S y) const {
+  ATTEND_INLINE S derivative(S y) const {
     return y * (S(1) - y);
   }
 };
@@ -99,11 +88,11 @@ struct Sigmoid {
 struct Silu {
   static constexpr bool from_result = false;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return x * sigmoid(x);
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     const S s = sigmoid(x);
     return s * (S(1) + x * (S(1) - s));
   }
@@ -113,15 +102,15 @@ struct Silu {
 struct HardSigmoid {
   static constexpr bool from_result = false;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return ramp(x) * S(1.0 / 6);
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     return x <= S(-3) || x >= S(3) ? S(0) : S(1.0 / 6);
   }
   template <class S>
-  static S ramp(S x) {
+  ATTEND_INLINE static S ramp(S x) {
     const S t = x + S(3);
     return t < S(0) ? S(0) : t > S(6) ? S(6) : t;
   }
@@ -131,11 +120,11 @@ struct HardSigmoid {
 struct HardSwish {
   static constexpr bool from_result = false;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return x * (HardSigmoid::ramp(x) * S(1.0 / 6));
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     return x <= S(-3) ? S(0) : x >= S(3) ? S(1) : x * S(1.0 / 3) + S(0.5);
   }
 };
@@ -143,11 +132,11 @@ struct HardSwish {
 struct Tanh {
   static constexpr bool from_result = true;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return tanh(x);
   }
   template <class S>
-  S derivative(S y) const {
+  ATTEND_INLINE S derivative(S y) const {
     return (S(1) - y) * (S(1) + y);
   }
 };
@@ -157,14 +146,14 @@ struct Softplus {
   static constexpr bool from_result = false;
   double beta = 1, threshold = 20;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     const S z = S(beta) * x, u = exp(-(z < S(0) ? -z : z)),
             w = S(1) + u;  // log1p(u) as in Kahan's note: exact where w rounds
     const S log1p = w == S(1) ? u : log(w) * (u / (w - S(1)));
     return z > S(threshold) ? x : ((z < S(0) ? S(0) : z) + log1p) / S(beta);
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     const S z = S(beta) * x;
     return z > S(threshold) ? S(1) : sigmoid(z);
   }
@@ -175,13 +164,13 @@ struct Elu {
   static constexpr bool from_result = false;
   double alpha = 1;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     const S z = x > S(0) ? S(0) : x, u = exp(z), m = u - S(1);  // expm1(z) as in Kahan's note: exact where u rounds
     const S expm1 = u == S(1) ? z : m == S(-1) ? S(-1) : m * z / log(u);
     return x > S(0) ? x : S(alpha) * expm1;
   }
   template <class S>
-  S derivative(S x) const {
+  ATTEND_INLINE S derivative(S x) const {
     return x > S(0) ? S(1) : S(alpha) * exp(x > S(0) ? S(0) : x);
   }
 };
@@ -190,11 +179,11 @@ struct Elu {
 struct Identity {
   static constexpr bool from_result = true;
   template <class S>
-  S value(S x) const {
+  ATTEND_INLINE S value(S x) const {
     return x;
   }
   template <class S>
-  S derivative(S) const {
+  ATTEND_INLINE S derivative(S) const {
     return S(1);
   }
 };
@@ -205,7 +194,8 @@ constexpr Index grain = 1 << 14;  ///< elements per unit of work
 template <class S, class F>
 void forward(const F& f, Index size, const S* x, S* y) {
   parallel_for(size, grain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) y[i] = f.value(x[i]);
+    const F g = f;  // its options in registers, whatever y may alias
+    for (Index i = begin; i < end; ++i) y[i] = g.value(x[i]);
   });
 }
 
@@ -213,7 +203,8 @@ void forward(const F& f, Index size, const S* x, S* y) {
 template <class S, class F>
 void backward(const F& f, Index size, const S* saved, const S* dy, S* dx) {
   parallel_for(size, grain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) dx[i] += dy[i] * f.derivative(saved[i]);
+    const F g = f;
+    for (Index i = begin; i < end; ++i) dx[i] += dy[i] * g.derivative(saved[i]);
   });
 }
 

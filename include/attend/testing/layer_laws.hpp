@@ -81,7 +81,7 @@ void copy_state(const Source& source, Target& target) {
 /// sample alone gives the bits it gives in a batch; one const layer may be called from several threads at once; a layer
 /// that was given the state of another computes the same; float is close to double; an empty batch gives an empty
 /// result.
-template <class Make, class Call, class... In>
+template <class Make, class Call, class... In, std::enable_if_t<!TensorTraits<Call>::value, int> = 0>
 std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, const Call& call, const In&... inputs) {
   std::vector<std::string> broken;
   const auto expect = [&](bool holds, const std::string& law) {

@@ -1,0 +1,61 @@
+#include <gtest/gtest.h>
+
+#include "attend/layers/batch_norm.hpp"
+#include "attend/layers/group_norm.hpp"
+#include "attend/layers/instance_norm.hpp"
+#include "attend/layers/layer_norm.hpp"
+#include "attend/layers/rms_norm.hpp"
+#include "attend/testing/layer_laws.hpp"
+
+using namespace attend;
+using namespace attend::testing;
+
+namespace {
+const auto maps = random_tensor<double, 4>({3, 4, 5, 6}, 1);
+const auto sequences = random_tensor<double, 3>({3, 5, 6}, 2);
+LawOptions evaluation() {
+  LawOptions o;
+  o.gradient.mode = Mode::evaluation;
+  return o;
+}
+}  // namespace
+
+TEST(Laws, BatchNorm) {
+  const auto make = [](auto s, Rng&) { return BatchNorm<decltype(s)>({.channels = 6}); };
+  EXPECT_EQ(text(broken_laws(make, maps)), "");
+  EXPECT_EQ(text(broken_laws(evaluation(), make, sequences)), "");
+}
+TEST(Laws, BatchNormWithoutRunningStatistics) {
+  LawOptions o;
+  o.batch_independent = false;
+  EXPECT_EQ(text(broken_laws(
+                o, [](auto s, Rng&) { return BatchNorm<decltype(s)>({.channels = 6, .track_running_stats = false}); },
+                sequences)),
+            "");
+}
+TEST(Laws, InstanceNorm) {
+  EXPECT_EQ(
+      text(broken_laws([](auto s, Rng&) { return InstanceNorm<decltype(s)>({.channels = 6, .affine = true}); }, maps)),
+      "");
+}
+TEST(Laws, GroupNorm) {
+  EXPECT_EQ(
+      text(broken_laws([](auto s, Rng&) { return GroupNorm<decltype(s)>({.num_groups = 2, .channels = 6}); }, maps)),
+      "");
+}
+TEST(Laws, LayerNorm) {
+  EXPECT_EQ(text(broken_laws([](auto s, Rng&) { return LayerNorm<decltype(s)>({.normalized_shape = 6}); }, sequences)),
+            "");
+}
+TEST(Laws, LayerNormOverTwoAxes) {
+  EXPECT_EQ(text(broken_laws(
+                [](auto s, Rng&) {
+                  return LayerNorm<decltype(s), 2>({.normalized_shape = {5, 6}});
+                },
+                sequences)),
+            "");
+}
+TEST(Laws, RmsNorm) {
+  EXPECT_EQ(text(broken_laws([](auto s, Rng&) { return RmsNorm<decltype(s)>({.normalized_shape = 6}); }, sequences)),
+            "");
+}
