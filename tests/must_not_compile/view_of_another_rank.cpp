@@ -1,0 +1,9 @@
+// refused: 
+#include <attend/attend.hpp>
+using namespace attend;
+void g(TensorView<const float, 3>);
+#ifdef MISTAKE
+void f(const Tensor<float, 4>& x) { g(x); }
+#else
+void f(const Tensor<float, 3>& x) { g(x); }
+#endif

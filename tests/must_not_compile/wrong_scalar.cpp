@@ -1,0 +1,9 @@
+// refused: attend: this layer.s forward takes
+#include <attend/attend.hpp>
+using namespace attend;
+
+#ifdef MISTAKE
+void f(const Dense<float>& dense, const Tensor<double, 3>& x) { dense(x); }
+#else
+void f(const Dense<float>& dense, const Tensor<float, 3>& x) { dense(x); }
+#endif
