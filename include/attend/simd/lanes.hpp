@@ -47,18 +47,27 @@ ATTEND_INLINE V from_bits(Bits<V> bits) {
   std::memcpy(&value, &bits, sizeof(V));
   return value;
 }
-/// `yes` in the lanes where the comparison held, `no` in the others.
+/// `yes` in the lanes where the comparison held, `no` in the others. Of scalars by masks: g++ would make branches of
+/// `?:`.
 template <class V, class Mask>
 ATTEND_INLINE V select(Mask held, V yes, V no) {
-  return held ? yes : no;
+  if constexpr (std::is_floating_point_v<V>) {
+    const Bits<V> mask = Bits<V>(0) - static_cast<Bits<V>>(held);
+    return from_bits<V>((bits_of(yes) & mask) | (bits_of(no) & ~mask));
+  } else {
+    return held ? yes : no;
+  }
 }
 
-/// c[0] + x (c[1] + x (c[2] + ...)).
-template <class V, std::size_t n>
+/// c[first] + x (c[first + 1] + x (c[first + 2] + ...)). By recursion: compilers leave long loops over the coefficients
+/// rolled.
+template <std::size_t first = 0, class V, std::size_t n>
 ATTEND_INLINE V polynomial(V x, const Scalar<V> (&c)[n]) {
-  V sum = all<V>(c[n - 1]);
-  for (std::size_t i = n - 1; i-- > 0;) sum = sum * x + c[i];
-  return sum;
+  if constexpr (first + 1 == n) {
+    return all<V>(c[first]);
+  } else {
+    return polynomial<first + 1>(x, c) * x + c[first];
+  }
 }
 
 }  // namespace simd
