@@ -45,6 +45,10 @@ struct ShapeError : Error {
 struct OptionError : Error {
   using Error::Error;
 };
+/// A file that is missing, broken or cannot be written: the text begins with its path.
+struct FileError : Error {
+  using Error::Error;
+};
 
 /// Throws unless `ok`. The text is a callable: nothing is built when the check passes.
 template <class E = ShapeError, class Text>
