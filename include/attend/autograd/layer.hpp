@@ -120,6 +120,10 @@ class Layer {
   auto operator()(const A& a, const B& b, const C& c, const typename L::CallOptions& options = {}) const {
     return run(options, a, b, c);
   }
+  template <class A, class B, class C, class D, class L = Self, Input<L, D> = 0>
+  auto operator()(const A& a, const B& b, const C& c, const D& d, const typename L::CallOptions& options = {}) const {
+    return run(options, a, b, c, d);
+  }
 
   template <class Y, class A, class L = Self>
   void into(Y&& y, const A& a, const typename L::CallOptions& options = {}) const {

@@ -1,0 +1,232 @@
+#pragma once
+#include <optional>
+
+#include "attend/autograd/layer.hpp"
+#include "attend/functional/attention_mask.hpp"
+#include "attend/functional/attention_scores.hpp"
+#include "attend/kernels/attention.hpp"
+
+// Legend: query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  bias (B|1, H|1, Lq|1, Lk|1)
+//         output (B, Lq, H, Dv)  weights (B, H, Lq, Lk)
+ATTEND_BEGIN
+
+/// Output and weights of an attention. `Of` is Variable or Tensor.
+template <template <class, int> class Of, class S, int OutputRank = 4, int WeightsRank = 4>
+struct Attended {
+  template <template <class, int> class Other>
+  using of = Attended<Other, S, OutputRank, WeightsRank>;
+  Of<S, OutputRank> output;
+  Of<S, WeightsRank> weights;
+  template <class Visit>
+  auto members(Visit&& visit) const {
+    return visit(output, weights);
+  }
+};
+
+namespace detail {
+
+/// Throws unless query, key, value and bias fit together. Returns the shape of the scores (B, H, Lq, Lk).
+template <class S>
+Shape<4> check_attention(const char* name, const Shape<4>& q, const Shape<4>& k, const Shape<4>& v,
+                         const Variable<S, 4>* bias, Index appended = 0) {
+  const auto check = [&](bool ok, const char* argument, const Shape<4>& shape, const auto& rule) {
+    attend::require(ok, name, [&] { return std::string(argument) + " has shape " + to_string(shape) + "; " + rule(); });
+  };
+  check(q[2] > 0 && q[3] > 0, "query", q, [] { return std::string("heads and head_dim must be at least 1"); });
+  check(k[0] == q[0] && k[3] == q[3], "key", k, [&] {
+    return "batch and head_dim must be those of query " + to_string(q) + ": (" + std::to_string(q[0]) +
+           ", keys, key heads, " + std::to_string(q[3]) + ")";
+  });
+  check(k[2] > 0 && q[2] % k[2] == 0, "key", k, [&] {
+    return "its heads, " + std::to_string(k[2]) + ", must divide the " + std::to_string(q[2]) + " heads of query " +
+           to_string(q);
+  });
+  check(v[0] == k[0] && v[1] == k[1] && v[2] == k[2], "value", v, [&] {
+    return "batch, length and heads must be those of key " + to_string(k) + ": (" + std::to_string(k[0]) + ", " +
+           std::to_string(k[1]) + ", " + std::to_string(k[2]) + ", value dim)";
+  });
+  check(v[3] > 0, "value", v, [] { return std::string("its last axis must be at least 1"); });
+  if (bias) {
+    const Shape<4> full{q[0], q[2], q[1], k[1] - appended};
+    for (std::size_t i = 0; i < 4; ++i)
+      check(bias->shape()[i] == 1 || bias->shape()[i] == full[i], "bias", bias->shape(),
+            [&] { return "each axis must be 1 or that of the scores " + to_string(full); });
+  }
+  return {q[0], q[2], q[1], k[1]};
+}
+inline void check_dropout(const char* name, double p) {
+  attend::require<OptionError>(p >= 0 && p <= 1, name,
+                               [&] { return "dropout is " + std::to_string(p) + "; it must lie in [0, 1]"; });
+}
+
+/// An operation on query, key, value and perhaps a bias.
+template <class S>
+Operation<S> attention_operation(const char* name, const Variable<S, 4>& q, const Variable<S, 4>& k,
+                                 const Variable<S, 4>& v, const Variable<S, 4>* bias) {
+  return bias ? Operation<S>(name, q, k, v, *bias) : Operation<S>(name, q, k, v);
+}
+
+template <class S>
+struct AttentionResult {
+  Variable<S, 4> output;
+  std::optional<Variable<S, 4>> weights;  ///< before dropout, if asked for
+  AttentionDropout<S> dropout;            ///< what the output's weights were multiplied with
+};
+
+template <class S>
+AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
+  if (!tape || tape->mode() != Mode::training || p == 0) return {};
+  return {tape->rng().split(), p};
+}
+
+/// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v, the output and two numbers
+/// per row. Asked for weights, it computes them from the same tiles and statistics beside the same output, and saves
+/// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
+template <class S>
+AttentionResult<S> fused_attention(const char* name, const Variable<S, 4>& q, const Variable<S, 4>& k,
+                                   const Variable<S, 4>& v, const Variable<S, 4>* bias, const MayAttend& may_attend,
+                                   double scale, double dropout, bool weights_wanted) {
+  const auto op = attention_operation(name, q, k, v, bias);
+  AttentionProblem<S> p;
+  p.batch = q.dim(0), p.queries = q.dim(1), p.keys = k.dim(1), p.heads = q.dim(2), p.key_heads = k.dim(2),
+  p.dim = q.dim(3), p.value_dim = v.dim(3);
+  p.query = head_rows(q.data(), p.queries, p.heads, p.dim);
+  p.key = head_rows(k.data(), p.keys, p.key_heads, p.dim);
+  p.value = head_rows(v.data(), p.keys, p.key_heads, p.value_dim);
+  p.scale = static_cast<S>(scale);
+  p.mask = may_attend.kernel();
+  if (bias) {
+    p.bias = bias->data();
+    p.bias_stride = broadcast_strides(bias->shape());
+  }
+  p.dropout = draw_attention_dropout(op.tape(), dropout);
+
+  const Index rows = p.batch * p.heads * p.queries;
+  const auto maximum = make_buffer<S>(rows), inverse_sum = make_buffer<S>(rows);
+  std::optional<Variable<S, 4>> weights;
+  if (weights_wanted) weights = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
+  const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
+  attention_forward(p, head_rows(op.data(y), p.queries, p.heads, p.value_dim), maximum.get(), inverse_sum.get());
+  if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
+  if (!op.records()) return {y, weights, p.dropout};
+
+  const Slot dq = op.slot(q), dk = op.slot(k), dv = op.slot(v), db = bias ? op.slot(*bias) : Slot{};
+  const auto dy = op.slot(y);
+  if (weights) {
+    const auto dw = op.slot(*weights);
+    const auto ws = op.keep(*weights);
+    op.record(*weights, [=, qs = op.keep(q, dk.differentiable), ks = op.keep(k, dq.differentiable),
+                         bs = p.bias_stride](Pass<S>& pass) {
+      const auto scores = make_buffer<S>(dw.size, S(0));
+      softmax_backward(rows, p.keys, Index(1), ws.get(), pass.of(dw), scores.get());
+      dot_scores_backward(p, qs.get(), ks.get(), scores.get(), pass.add_to(dq), pass.add_to(dk));
+      if (S* g = pass.add_to(db)) add_bias_backward(p, bs, scores.get(), g);
+    });
+    op.record(y, [=, vs = op.keep(v)](Pass<S>& pass) {
+      weighted_sum_backward(p, ws.get(), vs.get(), pass.of(dy), pass.add_to(dw), pass.add_to(dv));
+    });
+  } else {
+    op.record(y, [=, qs = op.keep(q), ks = op.keep(k), vs = op.keep(v), ys = op.keep(y),
+                  bs = bias ? op.keep(*bias) : nullptr, may = may_attend](Pass<S>& pass) {
+      AttentionProblem<S> again = p;
+      again.query.data = qs.get(), again.key.data = ks.get(), again.value.data = vs.get(), again.bias = bs.get(),
+      again.mask = may.kernel();
+      AttentionGradients<S> g;
+      g.output = head_rows<const S>(ys.get(), p.queries, p.heads, p.value_dim);
+      g.output_gradient = head_rows(pass.of(dy), p.queries, p.heads, p.value_dim);
+      g.maximum = maximum.get(), g.inverse_sum = inverse_sum.get();
+      g.query = head_rows(pass.add_to(dq), p.queries, p.heads, p.dim);
+      g.key = head_rows(pass.add_to(dk), p.keys, p.key_heads, p.dim);
+      g.value = head_rows(pass.add_to(dv), p.keys, p.key_heads, p.value_dim);
+      g.bias = pass.add_to(db);
+      attention_backward(again, g);
+    });
+  }
+  return {y, weights, p.dropout};
+}
+
+}  // namespace detail
+
+/// What scaled_dot_product_attention can be told.
+struct AttentionOptions {
+  Causal causal = Causal::none;  ///< true, Causal::top_left or Causal::bottom_right
+  KeyLengths keys = {};          ///< valid keys of each sample
+  AttendMask mask = {};          ///< true = may attend
+  PaddingMask padding = {};      ///< true = ignore the key
+  Window window = {};            ///< sliding window {left, right}
+  double scale = 0;              ///< factor of q k^T; 0: 1 / sqrt(D)
+  double dropout = 0;            ///< of the weights, on training tapes only
+  AttentionMasks masks() const { return {causal, keys, mask, padding, window}; }
+};
+
+namespace detail {
+template <bool with_weights>
+struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>> {
+  using CallOptions = AttentionOptions;
+  template <class S>
+  auto compute(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>* bias,
+               const AttentionOptions& o) const {
+    constexpr const char* name = "scaled_dot_product_attention";
+    const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
+    check_dropout(name, o.dropout);
+    attend::require<OptionError>(std::isfinite(o.scale), name,
+                                 [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
+    const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
+    const auto r =
+        fused_attention(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, with_weights);
+    if constexpr (with_weights)
+      return Attended<Variable, S>{r.output, *r.weights};
+    else
+      return r.output;
+  }
+  template <class S>
+  auto forward(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v,
+               const AttentionOptions& options) const {
+    return compute<S>(q, k, v, nullptr, options);
+  }
+  template <class S>
+  auto forward(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>& bias,
+               const AttentionOptions& options) const {
+    return compute<S>(q, k, v, &bias, options);
+  }
+};
+}  // namespace detail
+
+/// output_i = sum_j softmax_j(scale q_i k_j + bias_ij) v_j over the keys j that query i may attend to (Vaswani et al.
+/// 2017, eq. 1; PyTorch's scaled_dot_product_attention, there with heads before length).
+///
+/// query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  ->  (B, Lq, H, Dv), of tensors a Tensor, of
+/// Variables a Variable. Hkv divides H: query head h reads key head h / (H / Hkv) (grouped-query attention, Ainslie et
+/// al. 2023). bias (B|1, H|1, Lq|1, Lk|1), optional, is added to the scores and gets a gradient.
+///
+///     auto y = scaled_dot_product_attention(q, k, v, {.causal = true});
+///     auto z = scaled_dot_product_attention(q, k, v, distances, {.keys = lengths});
+///
+/// Masks combine by "and". Masked keys reach no result and no gradient, even where they hold NaN; a query that may
+/// attend to nothing gives zeros. A bias of -inf hides a key as well, but multiplies its value by zero. Dropout acts on
+/// training tapes only, unlike PyTorch's function. Memory grows with Lq + Lk: no score matrix is made. Saves q, k, v,
+/// the output and two numbers per row. Throws ShapeError and OptionError.
+template <class Q, class K, class V>
+auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const AttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<false>()(query, key, value, options);
+}
+template <class Q, class K, class V, class B, std::enable_if_t<!std::is_same_v<B, AttentionOptions>, int> = 0>
+auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const B& bias,
+                                  const AttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<false>()(query, key, value, bias, options);
+}
+
+/// The same output, bit for bit, beside the weights (B, H, Lq, Lk) before dropout: {output, weights}. Rows of weights
+/// sum to one, or are zeros where nothing may be attended to. On a tape, gradients pass through both.
+template <class Q, class K, class V>
+auto scaled_dot_product_attention_with_weights(const Q& query, const K& key, const V& value,
+                                               const AttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<true>()(query, key, value, options);
+}
+template <class Q, class K, class V, class B, std::enable_if_t<!std::is_same_v<B, AttentionOptions>, int> = 0>
+auto scaled_dot_product_attention_with_weights(const Q& query, const K& key, const V& value, const B& bias,
+                                               const AttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<true>()(query, key, value, bias, options);
+}
+
+ATTEND_END
