@@ -65,6 +65,20 @@ class Gradients {
     return found == parameters_.end() ? nullptr : found->second.data.get();
   }
   const std::vector<Moments<S>>& moments() const { return moments_; }
+  /// f(data, size) for the gradient of every parameter that took part, in the order of their construction.
+  template <class F>
+  void for_each_parameter(const F& f) const {
+    for (const auto& [id, entry] : parameters_) f(static_cast<const S*>(entry.data.get()), entry.size);
+  }
+  /// The same, to change them: clipping, scaling. Copies of this value keep theirs.
+  template <class F>
+  void edit_parameters(const F& f) {
+    for (auto& [id, entry] : parameters_) {
+      if (entry.data.use_count() > 1) entry.data = copy_buffer(entry.data.get(), entry.size);
+      f(entry.data.get(), entry.size);
+    }
+  }
+  std::size_t parameter_count() const { return parameters_.size(); }
   Gradients& operator+=(const Gradients& o) {
     add(parameters_, o.parameters_);
     add(values_, o.values_);
