@@ -1,22 +1,74 @@
 #pragma once
-#include "attend/core/tensor.hpp"
+/// The one matrix product of the library. Every element of C has the same bits wherever it lies in the matrix, whatever
+/// m, n and the number of threads: a row alone gives what it gives in a batch. Products of a few million operations use
+/// the threads.
+///
+/// For weights packed once and for A made on the fly see kernels/gemm_packed.hpp; tiles and instructions:
+/// kernels/gemm_tile.hpp.
+#include "attend/kernels/gemm_packed.hpp"
 
 ATTEND_BEGIN
 
-enum class Side { plain, transposed };
 enum class Zeros { multiplied, skipped };  // skipped: a zero of A never touches its row of B, NaN or not
 
-/// C = alpha op(A) op(B) + beta C;  op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions.
+namespace detail {
+
 template <class S>
-void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb, S beta, S* c, Index ldc,
-          Zeros zeros = Zeros::multiplied) {
-  for (Index i = 0; i < m; ++i) {
-    for (Index j = 0; j < n; ++j) c[i * ldc + j] = beta == S(0) ? S(0) : beta * c[i * ldc + j];
-    for (Index l = 0; l < k; ++l) {
-      const S factor = alpha * (side_a == Side::plain ? a[i * lda + l] : a[l * lda + i]);
-      if (zeros == Zeros::skipped && factor == S(0)) continue;
-      for (Index j = 0; j < n; ++j) c[i * ldc + j] += factor * (side_b == Side::plain ? b[l * ldb + j] : b[j * ldb + l]);
+bool all_finite(Index rows, Index cols, const S* x, Index ld) {
+  for (Index i = 0; i < rows; ++i) {
+    S sum = 0;
+    for (Index j = 0; j < cols; ++j) sum += x[i * ld + j] * S(0);
+    if (!(sum == S(0))) return false;
+  }
+  return true;
+}
+
+}  // namespace detail
+
+/// C = alpha op(A) op(B) + beta C;  op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta =
+/// 0 ignores what C holds, alpha = 0 what A and B hold. C overlaps neither.
+template <class S>
+void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb,
+          S beta, S* c, Index ldc, Zeros zeros = Zeros::multiplied) {
+  if (m <= 0 || n <= 0) return;
+  if (alpha == S(0)) k = 0;
+  constexpr Index lanes = gemm_tile::lanes<S>;
+  detail::Strips<S> strips;
+  if (side_b == Side::plain && m <= 3 * gemm_tile::tile_rows) {  // too few rows to earn back the packing
+    strips.plain = b;
+    strips.ld = ldb;
+    const Index last = n - n / lanes * lanes;  // of the strip that is not whole
+    if (last == 0)
+      strips.in_place_cols = n;
+    else {
+      Index col = 0, all = detail::padded<S>(n) / lanes;
+      while (true) {
+        const int vectors = detail::strip_vectors(all - col / lanes);
+        if (col + vectors * lanes > n) break;
+        col += vectors * lanes;
+      }
+      strips.in_place_cols = col;
     }
+  }
+  strips.packed_cols = detail::padded<S>(n - strips.in_place_cols);
+  const detail::Scratch<S> packed(k * strips.packed_cols);
+  if (k > 0 && strips.packed_cols > 0) detail::pack_columns(side_b, k, strips.in_place_cols, n, b, ldb, packed.get());
+  strips.packed = packed.get();
+  const auto run = [&](auto skips, const auto& rows) {
+    detail::multiply<decltype(skips)::value>(m, n, k, alpha, rows, strips, beta, c, ldc, NoEpilogue());
+  };
+  const bool finite = zeros == Zeros::multiplied || k == 0 ||
+                      (side_b == Side::plain ? detail::all_finite(k, n, b, ldb) : detail::all_finite(n, k, b, ldb));
+  if (side_a == Side::transposed) {
+    if (finite)
+      run(std::false_type(), TransposedRows<S>{a, lda});
+    else
+      run(std::true_type(), TransposedRows<S>{a, lda});
+  } else {
+    if (finite)
+      run(std::false_type(), PlainRows<S>{a, lda});
+    else
+      run(std::true_type(), PlainRows<S>{a, lda});
   }
 }
 

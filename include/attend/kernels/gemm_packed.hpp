@@ -1,0 +1,293 @@
+#pragma once
+/// The building blocks of `gemm`, for kernels that make A on the fly (convolution) or keep B packed (weights of a
+/// layer).
+///
+///     auto packed = make_buffer<S>(packed_size<S>(k, n));                  // once per set of weights
+///     pack_b(Side::transposed, k, n, weight, k, packed.get());             // weight: (n, k) as PyTorch has it
+///     gemm_packed(m, n, k, S(1), PlainRows<S>{x, k}, packed.get(), S(0), y, n);
+///
+/// An A made on the fly gives blocks of itself, row by row (or, for Side::transposed, k by k):
+///
+///     auto patches = made_rows<S>([&](Index row, Index rows, Index k0, Index depth, S* out, Index ld) {
+///       for (Index i = 0; i < rows; ++i)
+///         ... write elements (row + i, k0 ... k0 + depth) to out[i * ld ...]   // with convolution: memcpy of channel
+///         runs
+///     });
+///     gemm_packed(batch * height * width, out_channels, taps * channels, S(1), patches, packed.get(), S(0), y,
+///     out_channels);
+///
+/// Each block is asked for once per block of columns of C (mostly once), from any thread. Rows may be cut anywhere, k
+/// only where `KBlocks` says. The optional epilogue(row, rows, col, cols, c, ldc) sees every part of C once, finished
+/// and still in the cache; c points to its element (row, col).
+#include <algorithm>
+
+#include "attend/core/recycler.hpp"
+#include "attend/core/threads.hpp"
+#include "attend/kernels/gemm_tile.hpp"
+
+ATTEND_BEGIN
+
+/// k in blocks that depend on k alone: the order of additions is a property of the product.
+struct KBlocks {
+  static constexpr Index largest = 256;
+  Index k, depth;
+  explicit KBlocks(Index all) : k(all), depth(all <= largest ? all : rounded(all)) {}
+  Index end(Index k0) const { return std::min(k, k0 + depth); }
+
+ private:
+  static Index rounded(Index all) {
+    const Index count = (all + largest - 1) / largest, each = (all + count - 1) / count;
+    return (each + 7) / 8 * 8;
+  }
+};
+
+/// A in memory, row-major (m, k).
+template <class S>
+struct PlainRows {
+  static constexpr Side side = Side::plain;
+  const S* data;
+  Index ld;
+  static constexpr bool in_place = true;
+  const S* block(Index row, Index, Index k0, Index, S*, Index&) const { return data + row * ld + k0; }
+};
+/// A in memory as its transpose, row-major (k, m).
+template <class S>
+struct TransposedRows {
+  static constexpr Side side = Side::transposed;
+  const S* data;
+  Index ld;
+  static constexpr bool in_place = false;
+  const S* block(Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) const {
+    for (Index l = 0; l < depth; ++l) std::copy_n(data + (k0 + l) * ld + row, rows, scratch + l * block_ld);
+    return scratch;
+  }
+};
+/// A made by f(row, rows, k0, depth, out, ld) in blocks: out[i ld + l] (plain) or out[l ld + i] (transposed).
+template <class S, Side order, class F>
+struct MadeRows {
+  static constexpr Side side = order;
+  F f;
+  static constexpr bool in_place = false;
+  const S* block(Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) const {
+    f(row, rows, k0, depth, scratch, block_ld);
+    return scratch;
+  }
+};
+template <class S, Side order = Side::plain, class F>
+MadeRows<S, order, F> made_rows(F f) {
+  return {f};
+}
+
+struct NoEpilogue {
+  template <class S>
+  void operator()(Index, Index, Index, Index, S*, Index) const {}
+};
+
+namespace detail {
+
+/// Uninitialised memory of this thread for the time of one call.
+template <class S>
+class Scratch {
+ public:
+  explicit Scratch(Index count)
+      : bytes_(static_cast<std::size_t>(count) * sizeof(S)),
+        data_(count > 0 ? static_cast<S*>(Recycler::acquire(bytes_)) : nullptr) {}
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    if (data_) Recycler::give_back(data_, bytes_);
+  }
+  S* get() const { return data_; }
+
+ private:
+  std::size_t bytes_;
+  S* data_;
+};
+
+template <class S>
+constexpr Index padded(Index n) {
+  return (n + gemm_tile::lanes<S> - 1) / gemm_tile::lanes<S> * gemm_tile::lanes<S>;
+}
+/// Vectors in the strip of B that starts at a column, `left` vectors from the end: 3, but 2 + 2 rather than 3 + 1.
+inline int strip_vectors(Index left) {
+  return left == 4 ? 2 : static_cast<int>(std::min(left, gemm_tile::tile_vectors));
+}
+
+/// B, packed or (for few rows of A, where packing would cost more than it gains) in place with its last columns packed.
+template <class S>
+struct Strips {
+  const S* packed = nullptr;
+  const S* plain = nullptr;
+  Index ld = 0, in_place_cols = 0;  // of `plain`; columns from there on are packed, k by k, after one another
+  Index packed_cols = 0;            // padded
+  const S* at(Index k0, Index depth, Index col, int vectors, Index& strip_ld) const {
+    if (col < in_place_cols) {
+      strip_ld = ld;
+      return plain + k0 * ld + col;
+    }
+    strip_ld = vectors * gemm_tile::lanes<S>;
+    return packed + k0 * packed_cols + (col - in_place_cols) * depth;
+  }
+};
+
+/// Columns [col, col + cols) of one block of k of B as a strip of vectors, zeros beyond.
+template <class S>
+void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Index ld, S* out) {
+  for (Index l = 0; l < depth; ++l) {
+    S* row = out + l * width;
+    if (side == Side::plain)
+      std::copy_n(b + l * ld, cols, row);
+    else
+      for (Index j = 0; j < cols; ++j) row[j] = b[j * ld + l];
+    std::fill(row + cols, row + width, S(0));
+  }
+}
+
+/// Packs columns [from, n), one column-strip of one k block per task.
+template <class S>
+void pack_columns(Side side, Index k, Index from, Index n, const S* b, Index ld, S* packed) {
+  const KBlocks blocks(k);
+  const Index all_cols = padded<S>(n - from);
+  const auto pack = [&](Index first, Index last) {  // strips of the widest kind, in columns
+    for (Index k0 = 0; k0 < k; k0 = blocks.end(k0)) {
+      const Index depth = blocks.end(k0) - k0;
+      for (Index col = first; col < last;) {
+        const Index width = strip_vectors((all_cols - col) / gemm_tile::lanes<S>) * gemm_tile::lanes<S>;
+        const S* source = b + (side == Side::plain ? k0 * ld + from + col : (from + col) * ld + k0);
+        pack_strip(side, depth, std::min(width, n - from - col), width, source, ld,
+                   packed + k0 * all_cols + col * depth);
+        col += width;
+      }
+    }
+  };
+  if (k * all_cols < 65536) return pack(0, all_cols);
+  const Index step =
+      gemm_tile::tile_vectors * gemm_tile::lanes<S>;  // every strip but the last two starts at a multiple
+  const Index tasks = std::max<Index>(1, all_cols / step - 1);
+  parallel_for(tasks, 1, [&](Index begin, Index end) { pack(begin * step, end == tasks ? all_cols : end * step); });
+}
+
+/// All of k for rows [row, row_end) and columns [col, col_end) of C; col and col_end lie on strips.
+template <bool skips_zeros, class S, class A, class Epilogue>
+void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, Index k, S alpha, const A& a,
+                   const Strips<S>& b, S beta, S* c, Index ldc, const Epilogue& epilogue, S* scratch) {
+  using namespace gemm_tile;
+  constexpr int height = static_cast<int>(tile_rows);
+  const KBlocks blocks(k);
+  const Index rows = row_end - row, whole = rows / height * height, rest = rows - whole;
+  S *made = scratch, *tail = scratch + (A::in_place ? 0 : blocks.depth * (rows + height));
+  const bool scales = beta != S(0) && beta != S(1);
+  if (scales || k == 0)
+    for (Index i = row; i < row_end; ++i)
+      for (Index j = col; j < std::min(col_end, n); ++j) c[i * ldc + j] = beta == S(0) ? S(0) : beta * c[i * ldc + j];
+  for (Index k0 = 0; k0 < k; k0 = blocks.end(k0)) {
+    const Index depth = blocks.end(k0) - k0;
+    Index lda = 0;
+    if constexpr (A::in_place)
+      lda = a.ld;
+    else
+      lda = A::side == Side::plain ? blocks.depth : rows;
+    const S* block = a.block(row, rows, k0, depth, made, lda);
+    if (rest > 0)  // rows short of a tile, with rows of zeros, k by k
+      for (Index l = 0; l < depth; ++l)
+        for (Index i = 0; i < height; ++i)
+          tail[l * height + i] = i >= rest                ? S(0)
+                                 : A::side == Side::plain ? block[(whole + i) * lda + l]
+                                                          : block[l * lda + whole + i];
+    for (Index j = col; j < col_end;) {
+      const int vectors = strip_vectors((padded<S>(n) - j) / lanes<S>);
+      Index strip_ld = 0;
+      const S* strip = b.at(k0, depth, j, vectors, strip_ld);
+      const Index cols = std::min<Index>(vectors * lanes<S>, n - j);
+      const auto strips = [&](auto width) {
+        Tile<S> tile{depth,  block, strip, c + row * ldc + j,     lda, strip_ld, ldc,
+                     height, cols,  alpha, k0 > 0 || beta != S(0)};
+        for (Index i = 0; i < whole; i += height) {
+          run<height, width, A::side, skips_zeros>(tile);
+          tile.a += A::side == Side::plain ? height * lda : height;
+          tile.c += height * ldc;
+        }
+        if (rest == 0) return;
+        tile.a = tail;
+        tile.lda = height;
+        tile.rows = rest;
+        if (rest == 1)
+          run<1, width, Side::transposed, skips_zeros>(tile);
+        else if (rest <= 4 && height > 4)
+          run<std::min(4, height), width, Side::transposed, skips_zeros>(tile);
+        else
+          run<height, width, Side::transposed, skips_zeros>(tile);
+      };
+      if (vectors == 3)
+        strips(std::integral_constant<int, 3>());
+      else if (vectors == 2)
+        strips(std::integral_constant<int, 2>());
+      else
+        strips(std::integral_constant<int, 1>());
+      j += vectors * lanes<S>;
+    }
+  }
+  if constexpr (!std::is_same_v<Epilogue, NoEpilogue>)
+    epilogue(row, rows, col, std::min(col_end, n) - col, c + row * ldc + col, ldc);
+}
+
+/// C = alpha A B + beta C, cut for the cache and, when large, for the threads. The cut changes no result.
+template <bool skips_zeros, class S, class A, class Epilogue>
+void multiply(Index m, Index n, Index k, S alpha, const A& a, const Strips<S>& b, S beta, S* c, Index ldc,
+              const Epilogue& epilogue) {
+  constexpr Index height = gemm_tile::tile_rows, step = gemm_tile::tile_vectors * gemm_tile::lanes<S>;
+  const Index all_cols = padded<S>(n), largest = 12 * height;
+  const bool worth_threads =
+      2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) > 4e6 && num_threads() > 1;
+  Index block = largest, groups = 1;
+  if (worth_threads) {
+    const Index tasks = 4 * num_threads();
+    block = std::clamp<Index>((m / tasks + height - 1) / height * height, height, largest);
+    groups = std::clamp<Index>(tasks * block / (m + block), 1, std::max<Index>(1, all_cols / step - 1));
+  }
+  const Index row_blocks = (m + block - 1) / block, strips = std::max<Index>(1, all_cols / step - 1),
+              per_group = (strips + groups - 1) / groups;
+  groups = (strips + per_group - 1) / per_group;
+  const auto part = [&](Index begin, Index end) {
+    const KBlocks blocks(k);
+    const Index rows = std::min(m, block);
+    const Scratch<S> scratch((A::in_place ? 0 : blocks.depth * (rows + height)) +
+                             (m % height == 0 ? 0 : blocks.depth * height));
+    for (Index task = begin; task < end; ++task) {
+      const Index row = task / groups * block, group = task % groups;
+      multiply_part<skips_zeros>(row, std::min(m, row + block), group * per_group * step,
+                                 group + 1 == groups ? all_cols : (group + 1) * per_group * step, n, k, alpha, a, b,
+                                 beta, c, ldc, epilogue, scratch.get());
+    }
+  };
+  parallel_for(row_blocks * groups, worth_threads ? 1 : row_blocks * groups, part);
+}
+
+}  // namespace detail
+
+/// Elements that a packed B (k, n) takes.
+template <class S>
+Index packed_size(Index k, Index n) {
+  return k * detail::padded<S>(n);
+}
+
+/// Packs B (k, n), given as it is (plain) or as its transpose (n, k), into `packed`: for each block of k, strips of up
+/// to three vectors of columns, row after row. For gemm_packed with the same k and n, in programs of one instruction
+/// set.
+template <class S>
+void pack_b(Side side, Index k, Index n, const S* b, Index ldb, S* packed) {
+  detail::pack_columns(side, k, 0, n, b, ldb, packed);
+}
+
+/// C = alpha A B + beta C with A from a source of rows (above) and B packed. beta = 0 ignores what C holds.
+template <class S, class A, class Epilogue = NoEpilogue>
+void gemm_packed(Index m, Index n, Index k, S alpha, const A& a, const S* packed_b, S beta, S* c, Index ldc,
+                 const Epilogue& epilogue = {}) {
+  if (m <= 0 || n <= 0) return;
+  detail::Strips<S> strips;
+  strips.packed = packed_b;
+  strips.packed_cols = detail::padded<S>(n);
+  detail::multiply<false>(m, n, k, alpha, a, strips, beta, c, ldc, epilogue);
+}
+
+ATTEND_END

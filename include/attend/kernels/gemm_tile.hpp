@@ -1,0 +1,111 @@
+#pragma once
+/// The inner loop of every matrix product: a tile of C, held in registers, gathers products over one block of k.
+///
+/// Whatever the tile's shape, an element of C goes through the same operations in the same order: acc = fma(a, b, acc)
+/// over the block, then c += alpha acc, always in vector registers. So its bits do not depend on where it lies, on how
+/// m and n are cut into tiles, or on the number of threads.
+#include <cstring>
+
+#include "attend/core/tensor.hpp"
+#include "attend/simd/inline.hpp"
+
+ATTEND_BEGIN
+
+enum class Side { plain, transposed };
+
+namespace gemm_tile {
+
+#if defined(__AVX512F__)
+constexpr std::size_t vector_bytes = 64;
+constexpr Index tile_rows = 8;  // 8 x 3 accumulators of 32 registers
+#elif defined(__AVX__)
+constexpr std::size_t vector_bytes = 32;
+constexpr Index tile_rows = 4;  // 4 x 3 accumulators of 16 registers
+#elif defined(__aarch64__)
+constexpr std::size_t vector_bytes = 16;
+constexpr Index tile_rows = 8;
+#else
+constexpr std::size_t vector_bytes = 16;
+constexpr Index tile_rows = 4;
+#endif
+constexpr Index tile_vectors = 3;  // the widest tile, in vectors
+
+template <class S>
+constexpr Index lanes = static_cast<Index>(vector_bytes / sizeof(S));
+
+template <class S>
+struct Vector {
+  typedef S type __attribute__((vector_size(vector_bytes)));
+};
+
+template <class V, class S>
+ATTEND_INLINE void load(V& v, const S* p) {
+  std::memcpy(&v, p, sizeof(V));
+}
+template <class V, class S>
+ATTEND_INLINE void store(S* p, const V& v) {
+  std::memcpy(p, &v, sizeof(V));
+}
+
+/// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); row l of B
+/// starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
+template <class S>
+struct Tile {
+  Index depth;
+  const S *a, *b;
+  S* c;
+  Index lda, ldb, ldc, rows, cols;
+  S alpha;
+  bool adds;  // c += alpha acc; otherwise c = alpha acc
+};
+
+template <int height, int width, Side side, bool skips_zeros, class S>
+void run(const Tile<S>& tile) {
+  using V = typename Vector<S>::type;
+  V sum[height][width] = {};
+  const S *a = tile.a, *b = tile.b;
+  const Index lda = tile.lda, ldb = tile.ldb;
+  for (Index l = tile.depth; l > 0; --l) {
+    V row[width];
+#pragma GCC unroll 8
+    for (int j = 0; j < width; ++j) load(row[j], b + j * lanes<S>);
+#pragma GCC unroll 8
+    for (int i = 0; i < height; ++i) {
+      const S factor = side == Side::plain ? a[i * lda] : a[i];
+      if (skips_zeros && factor == S(0)) continue;
+#pragma GCC unroll 8
+      for (int j = 0; j < width; ++j) sum[i][j] += factor * row[j];
+    }
+    a += side == Side::plain ? 1 : lda;
+    b += ldb;
+  }
+  const auto update = [&tile](V& c, const V& acc) {
+    if (tile.adds)
+      c += tile.alpha * acc;
+    else
+      c = tile.alpha * acc;
+  };
+  if (tile.rows == height && tile.cols == width * lanes<S>) {
+#pragma GCC unroll 8
+    for (int i = 0; i < height; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < width; ++j) {
+        V c;
+        load(c, tile.c + i * tile.ldc + j * lanes<S>);
+        update(c, sum[i][j]);
+        store(tile.c + i * tile.ldc + j * lanes<S>, c);
+      }
+    }
+    return;
+  }
+  const std::size_t bytes = static_cast<std::size_t>(tile.cols) * sizeof(S);
+  for (Index i = 0; i < tile.rows; ++i) {  // part of a tile: through a whole row, by the same operations
+    V row[width] = {};
+    std::memcpy(row, tile.c + i * tile.ldc, bytes);
+    for (int j = 0; j < width; ++j) update(row[j], sum[i][j]);
+    std::memcpy(tile.c + i * tile.ldc, row, bytes);
+  }
+}
+
+}  // namespace gemm_tile
+ATTEND_END
