@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the golden files that the parity tests compare with, beside this script.
 
-    python3 -m venv venv && venv/bin/pip install numpy safetensors transformers torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31
+    python3 -m venv venv && venv/bin/pip install numpy transformers==5.23.0 torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31
     venv/bin/python tests/goldens/generate.py [family ...]
 
 Every tensor is float64; see recorder.py for what a file holds. The same versions write the same bytes.
@@ -45,8 +45,9 @@ class EmptyTorchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def main():
     sys.meta_path.append(EmptyTorchvision())  # asked last
     import timm
+    import transformers
     assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__
-    versions = {"torch": torch.__version__.split("+")[0], "timm": timm.__version__}
+    versions = {"torch": torch.__version__.split("+")[0], "timm": timm.__version__, "transformers": transformers.__version__}
     makers = []
     for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates", "blocks", "losses"):
         makers += importlib.import_module("families." + name).FAMILIES
@@ -60,7 +61,7 @@ def main():
         total, cases = total + size, cases + family.cases
         print(f"{family.name:22} {family.cases:4} cases {size / 1024:8.1f} KiB")
     if (HERE / "train_goldens.py").exists() and len(sys.argv) == 1:
-        importlib.import_module("train_goldens").main()
+        importlib.import_module("train_goldens").write()
     print(f"{'':22} {cases:4} cases {total / 1024:8.1f} KiB   {versions}")
 
 

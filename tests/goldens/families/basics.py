@@ -1,9 +1,8 @@
 """Dense, activations, softmax, embedding."""
 import torch
 from torch import nn
-import torch.nn.functional as F
 
-from recorder import Family
+from recorder import Family, torch_hardsigmoid
 
 
 def dense():
@@ -30,6 +29,7 @@ def activation():
     }
     for name, (kind, options) in functions.items():
         f.case(name, kind(**options), [(3, 5, 7)], options, low=-4.5, high=4.5)
+    f.case("hard_sigmoid_torch", None, [(3, 5, 7)], {}, call=lambda _, x: torch_hardsigmoid(x), low=-4.5, high=4.5, origin="torch.nn.functional.hardsigmoid")
     for name in ["sigmoid", "tanh", "softplus", "silu", "gelu_erf", "gelu_tanh"]:  # far into the flat parts
         kind, options = functions[name]
         f.case(name + "_far", kind(**options), [(5, 9)], options, low=-45.0, high=45.0)

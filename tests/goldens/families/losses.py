@@ -30,9 +30,9 @@ def losses():
     for name, options in [("plain", {}), ("sum", dict(reduction="sum")), ("none", dict(reduction="none")), ("pos_weight", dict(pos_weight=pos_weight))]:
         text = {k: v.tolist() if isinstance(v, torch.Tensor) else v for k, v in options.items()}
         f.case("bce_with_logits_" + name, None, [(3, 5), target], text,
-               call=lambda _, x, t, o=options: F.binary_cross_entropy_with_logits(x, t.detach(), **o), low=-4.0, high=4.0,
+               call=lambda _, x, t, o=options: F.binary_cross_entropy_with_logits(x, t, **o), low=-4.0, high=4.0,
                origin="torch.nn.functional.binary_cross_entropy_with_logits")
-    f.case("bce_with_logits_large", None, [(3, 5), target], {}, call=lambda _, x, t: F.binary_cross_entropy_with_logits(x, t.detach()),
+    f.case("bce_with_logits_large", None, [(3, 5), target], {}, call=lambda _, x, t: F.binary_cross_entropy_with_logits(x, t),
            low=-500.0, high=500.0, origin="torch.nn.functional.binary_cross_entropy_with_logits")
     for name, options in [("plain", {}), ("sum", dict(reduction="sum")), ("none", dict(reduction="none"))]:
         f.case("mse_" + name, None, [(3, 4, 5), (3, 4, 5)], options, call=lambda _, x, t, o=options: F.mse_loss(x, t, **o), origin="torch.nn.functional.mse_loss")

@@ -4,6 +4,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from timm.layers import RelPosBias
 
 from recorder import Family
 
@@ -48,6 +49,21 @@ def alibi_slopes(heads):
     return torch.tensor(series(closest) + series(2 * closest)[0::2][:heads - closest])
 
 
+class T5Bias(torch.nn.Module):
+    """scores + relative_attention_bias(bucket(key - query)), as transformers' T5Attention."""
+
+    def __init__(self, heads, bidirectional, buckets, distance):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(buckets, heads))
+        self.options = dict(bidirectional=bidirectional, num_buckets=buckets, max_distance=distance)
+
+    def forward(self, scores):
+        from transformers.models.t5.modeling_t5 import T5Attention
+        relative = torch.arange(scores.shape[3])[None, :] - torch.arange(scores.shape[2])[:, None]
+        buckets = T5Attention._relative_position_bucket(relative, **self.options)
+        return scores + self.weight[buckets].permute(2, 0, 1)
+
+
 def position():
     f = Family("position")
     for length, dim in [(7, 6), (5, 10), (64, 4)]:
@@ -60,6 +76,15 @@ def position():
                    layout="heads_first", origin="rotary_" + name)
     for heads in [1, 2, 6, 8, 12]:
         f.case(f"alibi_slopes_{heads}", None, [], dict(heads=heads), call=lambda _, n=heads: alibi_slopes(n), origin="alibi")
+    for name, shape, tokens in [("window", (3, 2), 0), ("window_wide", (2, 5), 0), ("class_token", (2, 3), 1)]:
+        n = shape[0] * shape[1] + tokens
+        f.case("relative_" + name, RelPosBias(shape, num_heads=3, prefix_tokens=tokens), [(2, 3, n, n)],
+               dict(window_size=shape, num_heads=3, prefix_tokens=tokens))
+    for name, bidirectional, buckets, distance, queries, keys in [
+        ("bidirectional", True, 32, 128, 3, 140), ("one_directional", False, 32, 128, 140, 2), ("few_buckets", True, 8, 20, 25, 27),
+    ]:
+        f.case("t5_" + name, T5Bias(3, bidirectional, buckets, distance), [(1, 3, queries, keys)],
+               dict(num_heads=3, bidirectional=bidirectional, num_buckets=buckets, max_distance=distance), origin="transformers.T5Attention")
     # the published form of RoPE, checked against the formula above
     from transformers.models.llama.modeling_llama import rotate_half
     x = torch.rand(2, 3, 5, 6)

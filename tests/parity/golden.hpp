@@ -1,0 +1,178 @@
+#pragma once
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "attend/autograd/layer.hpp"
+
+/// Compares the library with what PyTorch and timm computed: tests/goldens/recorder.py says what a golden file holds.
+///
+///     const golden::Cases cases("conv2d", {{"plain", golden::layer<Conv2d, 4>(Conv2dOptions{...})}, ...});
+///
+/// registers one test per case, which runs in double and in float: output, input gradients, parameter gradients,
+/// buffers.
+namespace golden {
+using attend::Index;
+
+/// A tensor of a file: any type as double, in this library's layout (feature maps [B,H,W,C], heads [B,L,H,D]).
+struct Flat {
+  std::vector<Index> shape;
+  std::vector<double> values;
+};
+
+/// One case of a family file.
+class Case {
+ public:
+  Case(const std::string& family, const std::string& name);
+  bool has(const std::string& tensor) const;
+  Flat read(const std::string& tensor) const;
+  std::vector<Index> integers(const std::string& tensor) const;
+  /// Names of the tensors that begin so, without that beginning.
+  std::vector<std::string> names(const std::string& beginning) const;
+  bool training() const { return training_; }
+  static std::vector<std::string> families();
+  static std::vector<std::string> in_family(const std::string& family);
+
+ private:
+  std::string family_, name_;
+  bool training_;
+};
+
+/// Agreement is asked of |found - expected| <= bound * scale.
+struct Bounds {
+  double in_double = 1e-10;  ///< scale: max(1, |expected|)
+  double in_float = 1e-5;  ///< scale: the largest |expected| of the tensor, at least 0.01 (it sums terms of order one)
+};
+
+/// One forward and backward pass over a case, with numbers of type S.
+template <class S>
+class Run {
+ public:
+  using Scalar = S;
+  Run(const Case& golden, const Bounds& bounds);
+  const Case& golden() const { return golden_; }
+  attend::Tape<S>& tape() { return tape_; }
+
+  /// Fills the model from the file. Every parameter of the model must be there, and every one there must be the
+  /// model's.
+  template <class Model>
+  void load(Model& model) {
+    fill(attend::parameters<S>(model));
+  }
+  /// Input number i as a Variable whose gradient will be compared.
+  template <int R>
+  attend::Variable<S, R> input(int i) {
+    const auto v = tape_.want(tape_.input(tensor<R>("input." + std::to_string(i))));
+    inputs_.emplace_back(i, v.reshape(attend::Shape<1>{v.size()}));
+    return v;
+  }
+  template <int R>
+  attend::Tensor<S, R> tensor(const std::string& name) const {
+    const Flat flat = golden_.read(name);
+    attend::Shape<R> shape{};
+    EXPECT_EQ(flat.shape.size(), shape.size()) << name << " has another rank in the file";
+    for (std::size_t a = 0; a < shape.size() && a < flat.shape.size(); ++a) shape[a] = flat.shape[a];
+    attend::Tensor<S, R> t(shape);
+    for (Index k = 0; k < t.size(); ++k) t.data()[k] = S(flat.values[static_cast<std::size_t>(k)]);
+    return t;
+  }
+  /// The next output, in the order of the file.
+  template <int R>
+  void output(const attend::Variable<S, R>& y) {
+    outputs_.push_back({{y.shape().begin(), y.shape().end()}, y.reshape(attend::Shape<1>{y.size()})});
+  }
+  template <class... V>
+  void outputs(const V&... y) {
+    (output(y), ...);
+  }
+  /// Differentiates and compares everything.
+  void finish();
+  bool finished() const { return finished_; }
+
+ private:
+  struct Output {
+    std::vector<Index> shape;
+    attend::Variable<S, 1> flat;
+  };
+  void fill(const std::vector<attend::ParameterRef<S>>& parameters);
+  void compare(const std::string& name, const S* found, std::size_t size) const;
+  void compare_buffers(const attend::Gradients<S>& gradients) const;
+  const Case& golden_;
+  Bounds bounds_;
+  attend::Rng rng_{1};
+  attend::Tape<S> tape_;
+  std::vector<attend::ParameterRef<S>> parameters_;
+  std::vector<std::pair<int, attend::Variable<S, 1>>> inputs_;
+  std::vector<Output> outputs_;
+  bool finished_ = false;
+};
+
+/// What a case does with a Run, in both precisions; the last thing is `run.finish()`.
+struct Check {
+  std::function<void(Run<double>&)> in_double;
+  std::function<void(Run<float>&)> in_float;
+  Bounds bounds = {};
+  /// The same with other bounds; say why beside it.
+  Check within(const Bounds& other) const { return {in_double, in_float, other}; }
+};
+template <class F>
+Check check(const F& f) {
+  return {f, f, {}};
+}
+
+template <class L, class Options>
+L make_layer(const Options& options) {
+  if constexpr (std::is_constructible_v<L, const Options&, attend::Rng&>) {
+    attend::Rng rng(5);
+    return L(options, rng);
+  } else {
+    return L(options);
+  }
+}
+
+namespace detail {
+template <int... R, class S, std::size_t... I>
+auto inputs(Run<S>& run, std::index_sequence<I...>) {
+  return std::tuple{run.template input<R>(static_cast<int>(I))...};
+}
+}  // namespace detail
+
+/// y = f(inputs of ranks R...).
+template <int... R, class F>
+Check function(const F& f) {
+  return check([f](auto& run) -> void {
+    run.output(std::apply(f, detail::inputs<R...>(run, std::make_index_sequence<sizeof...(R)>())));
+    run.finish();
+  });
+}
+
+/// y = layer(inputs of ranks R...), the layer made from its options.
+template <template <class> class L, int... R, class Options>
+Check layer(const Options& options) {
+  return check([options](auto& run) -> void {
+    auto model = make_layer<L<typename std::decay_t<decltype(run)>::Scalar>>(options);
+    run.load(model);
+    run.output(std::apply(model, detail::inputs<R...>(run, std::make_index_sequence<sizeof...(R)>())));
+    run.finish();
+  });
+}
+
+struct Named {
+  std::string name;
+  Check check;
+};
+
+/// Registers the cases of a family.
+struct Cases {
+  Cases(const std::string& family, std::vector<Named> cases);
+};
+/// Cases that have no counterpart in the library, and why.
+struct Absent {
+  Absent(const std::string& family, const std::vector<std::string>& names, const std::string& reason);
+};
+
+}  // namespace golden
