@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "attend/core/tensor.hpp"
-#include "attend/simd/inline.hpp"
+#include "attend/simd/lanes.hpp"
 
 ATTEND_BEGIN
 
@@ -71,19 +71,18 @@ void run(const Tile<S>& tile) {
     for (int j = 0; j < width; ++j) load(row[j], b + j * lanes<S>);
 #pragma GCC unroll 8
     for (int i = 0; i < height; ++i) {
-      const S factor = side == Side::plain ? a[i * lda] : a[i];
-      if (skips_zeros && factor == S(0)) continue;
+      const S element = side == Side::plain ? a[i * lda] : a[i];
+      if (skips_zeros && element == S(0)) continue;
+      const V factor = element - V{};
 #pragma GCC unroll 8
-      for (int j = 0; j < width; ++j) sum[i][j] += factor * row[j];
+      for (int j = 0; j < width; ++j) sum[i][j] = simd::multiply_add(factor, row[j], sum[i][j]);
     }
     a += side == Side::plain ? 1 : lda;
     b += ldb;
   }
-  const auto update = [&tile](V& c, const V& acc) {
-    if (tile.adds)
-      c += tile.alpha * acc;
-    else
-      c = tile.alpha * acc;
+  const V alpha = tile.alpha - V{};
+  const auto update = [&tile, alpha](V& c, const V& acc) {
+    c = tile.adds ? simd::multiply_add(alpha, acc, c) : alpha * acc;
   };
   if (tile.rows == height && tile.cols == width * lanes<S>) {
 #pragma GCC unroll 8

@@ -5,6 +5,12 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
 #include "attend/core/namespace.hpp"
 #include "attend/simd/inline.hpp"
 
@@ -59,6 +65,42 @@ ATTEND_INLINE V select(Mask held, V yes, V no) {
   }
 }
 
+/// a b + c, rounded once wherever the instruction set can. Said outright: left to the compiler, the same formula is
+/// fused in one place and not in another, and a row alone differs from the row in a batch.
+template <class V>
+ATTEND_INLINE V multiply_add(V a, V b, V c) {
+  if constexpr (std::is_floating_point_v<V>) {
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__aarch64__)
+    if constexpr (sizeof(V) == 4)
+      return __builtin_fmaf(a, b, c);
+    else
+      return __builtin_fma(a, b, c);
+#endif
+  }
+#if defined(__AVX512F__)
+  else if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
+    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+  else if constexpr (sizeof(V) == 64)
+    return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#endif
+#if defined(__FMA__)
+  else if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
+    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+  else if constexpr (sizeof(V) == 32)
+    return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+  else if constexpr (sizeof(V) == 16 && sizeof(Scalar<V>) == 4)
+    return (V)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+  else if constexpr (sizeof(V) == 16)
+    return (V)_mm_fmadd_pd((__m128d)a, (__m128d)b, (__m128d)c);
+#elif defined(__aarch64__)
+  else if constexpr (sizeof(Scalar<V>) == 4)
+    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+  else
+    return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+#endif
+  return a * b + c;
+}
+
 /// c[first] + x (c[first + 1] + x (c[first + 2] + ...)). By recursion: compilers leave long loops over the coefficients
 /// rolled.
 template <std::size_t first = 0, class V, std::size_t n>
@@ -66,7 +108,7 @@ ATTEND_INLINE V polynomial(V x, const Scalar<V> (&c)[n]) {
   if constexpr (first + 1 == n) {
     return all<V>(c[first]);
   } else {
-    return polynomial<first + 1>(x, c) * x + c[first];
+    return multiply_add(polynomial<first + 1>(x, c), x, all<V>(c[first]));
   }
 }
 

@@ -29,8 +29,8 @@ ATTEND_INLINE Reduced<V> reduce(V x) {
       narrow ? S(12582912) : S(6755399441055744);  // 1.5 * 2^(digits - 1): adding it rounds to an integer
   constexpr S high = narrow ? S(0.693359375) : S(6.93145751953125e-1);  // times n is exact
   constexpr S low = narrow ? S(-2.12194440e-4) : S(1.42860682030941723212e-6);
-  const V shifted = x * S(1.44269504088896340736) + magic, n = shifted - magic;
-  return {bits_of(shifted) - bits_of(magic), x - n * high - n * low};
+  const V shifted = multiply_add(x, all<V>(S(1.44269504088896340736)), all<V>(magic)), n = shifted - magic;
+  return {bits_of(shifted) - bits_of(magic), multiply_add(n, all<V>(-low), multiply_add(n, all<V>(-high), x))};
 }
 
 /// exp(r) - 1 for |r| <= ln 2 / 2, of full relative precision.
@@ -40,11 +40,11 @@ ATTEND_INLINE V expm1_reduced(V r) {
   if constexpr (sizeof(S) == 4) {
     constexpr S c[] = {S(5.0000001201e-1), S(1.6666665459e-1), S(4.1665795894e-2),
                        S(8.3334519073e-3), S(1.3981999507e-3), S(1.9875691500e-4)};
-    return r * r * polynomial(r, c) + r;
+    return multiply_add(r * r, polynomial(r, c), r);
   } else {
     constexpr S c[] = {1. / 2,     1. / 6,      1. / 24,      1. / 120,      1. / 720,       1. / 5040,
                        1. / 40320, 1. / 362880, 1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800};
-    return r * r * polynomial(r, c) + r;
+    return multiply_add(r * r, polynomial(r, c), r);
   }
 }
 
@@ -101,7 +101,8 @@ ATTEND_INLINE V log(V x) {
                        1.479819860511658591e-01};
     tail = z * polynomial(z, c);
   }
-  V result = s * (half_square + tail) + k * ln2_low - half_square + f + k * ln2_high;
+  V result = multiply_add(s, half_square + tail, k * ln2_low) - half_square + f;
+  result = multiply_add(k, all<V>(ln2_high), result);
   result = select(x == S(0), all<V>(-Limits::infinity()), result);
   result = select(x < S(0), all<V>(Limits::quiet_NaN()), result);
   result = select(x > Limits::max(), x, result);
@@ -128,7 +129,7 @@ ATTEND_INLINE V tanh(V x) {
   V y = absolute(x);
   y = select(y > one_from, all<V>(one_from), y);
   const Reduced<V> reduced = reduce(y + y);
-  const V power = power_of_two<V>(reduced.n), t = power * expm1_reduced(reduced.r) + (power - S(1));
+  const V power = power_of_two<V>(reduced.n), t = multiply_add(power, expm1_reduced(reduced.r), power - S(1));
   return select(x == x, copy_sign(t / (t + S(2)), x), x);
 }
 
@@ -152,9 +153,9 @@ ATTEND_INLINE V erf(V x) {
                        S(-2.67681349e-2), S(4.99119423e-3),  S(-5.96761703e-4)};
     constexpr S d[] = {S(1.28717512e-1), S(6.34846687e-1),  S(1.06777877e-1), S(-2.42546219e-2),
                        S(3.88396438e-3), S(-3.83197126e-4), S(1.72853470e-5)};
-    near = x * polynomial(x * x, c) + x;
+    near = multiply_add(x, polynomial(x * x, c), x);
     const V u = select(t > S(4), all<V>(S(4)), t);
-    far = S(1) - exp(-(u * polynomial(u, d) + u));
+    far = S(1) - exp(-multiply_add(u, polynomial(u, d), u));
     return select(t > S(0.927734375), copy_sign(far, x), near);
   } else {
     constexpr S c[] = {0.12837916709551256,    -0.37612638903183543,    0.1128379167094513,     -0.026866170643256995,
@@ -166,9 +167,9 @@ ATTEND_INLINE V erf(V x) {
                        -5.5944611071751026e-05, 2.0316479734505505e-05,  -5.375116847108007e-06,
                        1.075859000441714e-06,   -1.6263959141889943e-07, 1.8083239572497936e-08,
                        -1.3983862281694348e-09, 6.723729463511466e-11,   -1.5137927917707605e-12};
-    near = x * polynomial(x * x, c) + x;
+    near = multiply_add(x, polynomial(x * x, c), x);
     const V u = select(t > S(6), all<V>(S(6)), t);
-    far = S(1) - exp(-(u * polynomial(u, d) + u));
+    far = S(1) - exp(-multiply_add(u, polynomial(u, d), u));
     return select(t > S(1), copy_sign(far, x), near);
   }
 }
