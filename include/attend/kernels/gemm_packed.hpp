@@ -24,6 +24,7 @@
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
 #include "attend/kernels/gemm_tile.hpp"
+#include "attend/simd/transpose.hpp"
 
 ATTEND_BEGIN
 
@@ -133,14 +134,31 @@ struct Strips {
 /// Columns [col, col + cols) of one block of k of B as a strip of vectors, zeros beyond.
 template <class S>
 void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Index ld, S* out) {
-  for (Index l = 0; l < depth; ++l) {
-    S* row = out + l * width;
-    if (side == Side::plain)
-      std::copy_n(b + l * ld, cols, row);
-    else
-      for (Index j = 0; j < cols; ++j) row[j] = b[j * ld + l];
-    std::fill(row + cols, row + width, S(0));
+  if (side == Side::plain) {
+    for (Index l = 0; l < depth; ++l) {
+      std::copy_n(b + l * ld, cols, out + l * width);
+      std::fill(out + l * width + cols, out + (l + 1) * width, S(0));
+    }
+    return;
   }
+  using V = typename gemm_tile::Vector<S>::type;
+  constexpr int lanes = static_cast<int>(gemm_tile::lanes<S>);
+  for (Index j = 0; j < width; j += lanes)
+    for (Index l = 0; l < depth; l += lanes) {
+      V square[lanes] = {};
+      const Index valid = std::min<Index>(lanes, depth - l);
+      if (valid == lanes && cols - j >= lanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < lanes; ++i) gemm_tile::load(square[i], b + (j + i) * ld + l);
+      } else {
+        for (int i = 0; i < std::min<Index>(lanes, cols - j); ++i)
+          std::memcpy(&square[i], b + (j + i) * ld + l, static_cast<std::size_t>(valid) * sizeof(S));
+      }
+      simd::transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < lanes; ++i)
+        if (i < valid) gemm_tile::store(out + (l + i) * width + j, square[i]);
+    }
 }
 
 /// Packs columns [from, n), one column-strip of one k block per task.
