@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "attend/functional/arithmetic.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "attend/testing/reference_attention.hpp"
 
@@ -62,7 +63,7 @@ const Sizes shapes[] = {{2, 1, 1, 1, 1, 1, 1},      {1, 3, 5, 2, 1, 4, 3},    {2
 /// A combination of masks: what the call is told, and the same as a plain predicate.
 struct MaskCase {
   const char* name;
-  AttentionOptions options;
+  ScaledDotProductAttentionOptions options;
   std::function<bool(Index, Index, Index, Index)> may;
 };
 std::vector<MaskCase> mask_cases(const Sizes& s) {

@@ -59,13 +59,6 @@ inline void check_dropout(const char* name, double p) {
                                [&] { return "dropout is " + std::to_string(p) + "; it must lie in [0, 1]"; });
 }
 
-/// An operation on query, key, value and perhaps a bias.
-template <class S>
-Operation<S> attention_operation(const char* name, const Variable<S, 4>& q, const Variable<S, 4>& k,
-                                 const Variable<S, 4>& v, const Variable<S, 4>* bias) {
-  return bias ? Operation<S>(name, q, k, v, *bias) : Operation<S>(name, q, k, v);
-}
-
 template <class S>
 struct AttentionResult {
   Variable<S, 4> output;
@@ -83,16 +76,16 @@ AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
 /// per row. Asked for weights, it computes them from the same tiles and statistics beside the same output, and saves
 /// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
 template <class S>
-AttentionResult<S> fused_attention(const char* name, const Variable<S, 4>& q, const Variable<S, 4>& k,
-                                   const Variable<S, 4>& v, const Variable<S, 4>* bias, const MayAttend& may_attend,
-                                   double scale, double dropout, bool weights_wanted) {
-  const auto op = attention_operation(name, q, k, v, bias);
+AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const HeadView<S>& k, const HeadView<S>& v,
+                                   const Variable<S, 4>* bias, const MayAttend& may_attend, double scale,
+                                   double dropout, bool weights_wanted) {
+  const auto op =
+      bias ? Operation<S>(name, q.source, k.source, v.source, *bias) : Operation<S>(name, q.source, k.source, v.source);
   AttentionProblem<S> p;
-  p.batch = q.dim(0), p.queries = q.dim(1), p.keys = k.dim(1), p.heads = q.dim(2), p.key_heads = k.dim(2),
-  p.dim = q.dim(3), p.value_dim = v.dim(3);
-  p.query = head_rows(q.data(), p.queries, p.heads, p.dim);
-  p.key = head_rows(k.data(), p.keys, p.key_heads, p.dim);
-  p.value = head_rows(v.data(), p.keys, p.key_heads, p.value_dim);
+  p.batch = q.source.dim(0), p.queries = q.source.dim(1), p.keys = k.source.dim(1);
+  p.heads = q.heads, p.key_heads = k.heads, p.dim = q.dim, p.value_dim = v.dim;
+  const HeadLayout ql = q.layout(), kl = k.layout(), vl = v.layout();
+  p.query = ql.rows(q.source.data()), p.key = kl.rows(k.source.data()), p.value = vl.rows(v.source.data());
   p.scale = static_cast<S>(scale);
   p.mask = may_attend.kernel();
   if (bias) {
@@ -110,36 +103,38 @@ AttentionResult<S> fused_attention(const char* name, const Variable<S, 4>& q, co
   if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
   if (!op.records()) return {y, weights, p.dropout};
 
-  const Slot dq = op.slot(q), dk = op.slot(k), dv = op.slot(v), db = bias ? op.slot(*bias) : Slot{};
-  const auto dy = op.slot(y);
+  const Slot dq = op.slot(q.source), dk = op.slot(k.source), dv = op.slot(v.source), dy = op.slot(y);
+  const Slot db = bias ? op.slot(*bias) : Slot{};
+  /// The problem again, on what the tape keeps.
+  const auto kept = [=, qs = op.keep(q.source), ks = op.keep(k.source), vs = op.keep(v.source),
+                     bs = bias && !weights ? op.keep(*bias) : nullptr, may = may_attend] {
+    AttentionProblem<S> again = p;
+    again.query = ql.rows(qs.get()), again.key = kl.rows(ks.get()), again.value = vl.rows(vs.get());
+    again.bias = bs.get(), again.mask = may.kernel();
+    return again;
+  };
   if (weights) {
-    const auto dw = op.slot(*weights);
+    const Slot dw = op.slot(*weights);
     const auto ws = op.keep(*weights);
-    op.record(*weights, [=, qs = op.keep(q, dk.differentiable), ks = op.keep(k, dq.differentiable),
-                         bs = p.bias_stride](Pass<S>& pass) {
+    op.record(*weights, [=](Pass<S>& pass) {
       const auto scores = make_buffer<S>(dw.size, S(0));
       softmax_backward(rows, p.keys, Index(1), ws.get(), pass.of(dw), scores.get());
-      dot_scores_backward(p, qs.get(), ks.get(), scores.get(), pass.add_to(dq), pass.add_to(dk));
-      if (S* g = pass.add_to(db)) add_bias_backward(p, bs, scores.get(), g);
+      dot_scores_backward(kept(), scores.get(), ql.rows(pass.add_to(dq)), kl.rows(pass.add_to(dk)));
+      if (S* g = pass.add_to(db)) add_bias_backward(p, p.bias_stride, scores.get(), g);
     });
-    op.record(y, [=, vs = op.keep(v)](Pass<S>& pass) {
-      weighted_sum_backward(p, ws.get(), vs.get(), pass.of(dy), pass.add_to(dw), pass.add_to(dv));
+    op.record(y, [=](Pass<S>& pass) {
+      weighted_sum_backward(kept(), ws.get(), head_rows(pass.of(dy), p.queries, p.heads, p.value_dim), pass.add_to(dw),
+                            vl.rows(pass.add_to(dv)));
     });
   } else {
-    op.record(y, [=, qs = op.keep(q), ks = op.keep(k), vs = op.keep(v), ys = op.keep(y),
-                  bs = bias ? op.keep(*bias) : nullptr, may = may_attend](Pass<S>& pass) {
-      AttentionProblem<S> again = p;
-      again.query.data = qs.get(), again.key.data = ks.get(), again.value.data = vs.get(), again.bias = bs.get(),
-      again.mask = may.kernel();
+    op.record(y, [=, ys = op.keep(y)](Pass<S>& pass) {
       AttentionGradients<S> g;
-      g.output = head_rows<const S>(ys.get(), p.queries, p.heads, p.value_dim);
+      g.output = head_rows(ys.get(), p.queries, p.heads, p.value_dim);
       g.output_gradient = head_rows(pass.of(dy), p.queries, p.heads, p.value_dim);
       g.maximum = maximum.get(), g.inverse_sum = inverse_sum.get();
-      g.query = head_rows(pass.add_to(dq), p.queries, p.heads, p.dim);
-      g.key = head_rows(pass.add_to(dk), p.keys, p.key_heads, p.dim);
-      g.value = head_rows(pass.add_to(dv), p.keys, p.key_heads, p.value_dim);
+      g.query = ql.rows(pass.add_to(dq)), g.key = kl.rows(pass.add_to(dk)), g.value = vl.rows(pass.add_to(dv));
       g.bias = pass.add_to(db);
-      attention_backward(again, g);
+      attention_backward(kept(), g);
     });
   }
   return {y, weights, p.dropout};
@@ -148,7 +143,7 @@ AttentionResult<S> fused_attention(const char* name, const Variable<S, 4>& q, co
 }  // namespace detail
 
 /// What scaled_dot_product_attention can be told.
-struct AttentionOptions {
+struct ScaledDotProductAttentionOptions {
   Causal causal = Causal::none;  ///< true, Causal::top_left or Causal::bottom_right
   KeyLengths keys = {};          ///< valid keys of each sample
   AttendMask mask = {};          ///< true = may attend
@@ -162,10 +157,10 @@ struct AttentionOptions {
 namespace detail {
 template <bool with_weights>
 struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>> {
-  using CallOptions = AttentionOptions;
+  using CallOptions = ScaledDotProductAttentionOptions;
   template <class S>
   auto compute(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>* bias,
-               const AttentionOptions& o) const {
+               const ScaledDotProductAttentionOptions& o) const {
     constexpr const char* name = "scaled_dot_product_attention";
     const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
     check_dropout(name, o.dropout);
@@ -173,7 +168,7 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>
                                  [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
     const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
     const auto r =
-        fused_attention(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, with_weights);
+        fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, with_weights);
     if constexpr (with_weights)
       return Attended<Variable, S>{r.output, *r.weights};
     else
@@ -181,12 +176,12 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>
   }
   template <class S>
   auto forward(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v,
-               const AttentionOptions& options) const {
+               const ScaledDotProductAttentionOptions& options) const {
     return compute<S>(q, k, v, nullptr, options);
   }
   template <class S>
   auto forward(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>& bias,
-               const AttentionOptions& options) const {
+               const ScaledDotProductAttentionOptions& options) const {
     return compute<S>(q, k, v, &bias, options);
   }
 };
@@ -207,12 +202,14 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>
 /// training tapes only, unlike PyTorch's function. Memory grows with Lq + Lk: no score matrix is made. Saves q, k, v,
 /// the output and two numbers per row. Throws ShapeError and OptionError.
 template <class Q, class K, class V>
-auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const AttentionOptions& options = {}) {
+auto scaled_dot_product_attention(const Q& query, const K& key, const V& value,
+                                  const ScaledDotProductAttentionOptions& options = {}) {
   return detail::ScaledDotProductAttention<false>()(query, key, value, options);
 }
-template <class Q, class K, class V, class B, std::enable_if_t<!std::is_same_v<B, AttentionOptions>, int> = 0>
+template <class Q, class K, class V, class B,
+          std::enable_if_t<!std::is_same_v<B, ScaledDotProductAttentionOptions>, int> = 0>
 auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const B& bias,
-                                  const AttentionOptions& options = {}) {
+                                  const ScaledDotProductAttentionOptions& options = {}) {
   return detail::ScaledDotProductAttention<false>()(query, key, value, bias, options);
 }
 
@@ -220,12 +217,13 @@ auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, 
 /// sum to one, or are zeros where nothing may be attended to. On a tape, gradients pass through both.
 template <class Q, class K, class V>
 auto scaled_dot_product_attention_with_weights(const Q& query, const K& key, const V& value,
-                                               const AttentionOptions& options = {}) {
+                                               const ScaledDotProductAttentionOptions& options = {}) {
   return detail::ScaledDotProductAttention<true>()(query, key, value, options);
 }
-template <class Q, class K, class V, class B, std::enable_if_t<!std::is_same_v<B, AttentionOptions>, int> = 0>
+template <class Q, class K, class V, class B,
+          std::enable_if_t<!std::is_same_v<B, ScaledDotProductAttentionOptions>, int> = 0>
 auto scaled_dot_product_attention_with_weights(const Q& query, const K& key, const V& value, const B& bias,
-                                               const AttentionOptions& options = {}) {
+                                               const ScaledDotProductAttentionOptions& options = {}) {
   return detail::ScaledDotProductAttention<true>()(query, key, value, bias, options);
 }
 

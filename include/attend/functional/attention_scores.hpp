@@ -3,6 +3,7 @@
 /// with these; `scaled_dot_product_attention` does them at once.
 #include "attend/autograd/operation.hpp"
 #include "attend/functional/attention_mask.hpp"
+#include "attend/functional/head_view.hpp"
 #include "attend/kernels/attention_scores.hpp"
 
 // Legend: query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  scores, weights (B, H, Lq, Lk); Hkv divides
@@ -27,6 +28,8 @@ AttentionProblem<S> score_problem(const Operation<S>& op, const Variable<S, 4>& 
   AttentionProblem<S> p;
   p.batch = q.dim(0), p.queries = q.dim(1), p.keys = k.dim(1), p.heads = q.dim(2), p.key_heads = k.dim(2),
   p.dim = q.dim(3);
+  p.query = head_rows(q.data(), p.queries, p.heads, p.dim);
+  p.key = head_rows(k.data(), p.keys, p.key_heads, p.dim);
   p.scale = scale;
   return p;
 }
@@ -38,12 +41,15 @@ Variable<S, 4> dot_scores(const Variable<S, 4>& q, const Variable<S, 4>& k, S sc
   Operation<S> op("dot_scores", q, k);
   const auto p = detail::score_problem(op, q, k, scale);
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
-  dot_scores_forward(p, q.data(), k.data(), op.data(y));
+  dot_scores_forward(p, op.data(y));
   if (op.records()) {
     const Slot dq = op.slot(q), dk = op.slot(k);
     op.record(
         y, [=, dy = op.slot(y), qs = op.keep(q, dk.differentiable), ks = op.keep(k, dq.differentiable)](Pass<S>& pass) {
-          dot_scores_backward(p, qs.get(), ks.get(), pass.of(dy), pass.add_to(dq), pass.add_to(dk));
+          AttentionProblem<S> again = p;
+          again.query.data = qs.get(), again.key.data = ks.get();
+          dot_scores_backward(again, pass.of(dy), head_rows(pass.add_to(dq), p.queries, p.heads, p.dim),
+                              head_rows(pass.add_to(dk), p.keys, p.key_heads, p.dim));
         });
   }
   return y;
@@ -59,12 +65,14 @@ Variable<S, 4> additive_scores(const Variable<S, 4>& q, const Variable<S, 4>& k,
            "), the head_dim of query " + to_string(q.shape());
   });
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
-  additive_scores_forward(p, q.data(), k.data(), v.data(), op.data(y));
+  additive_scores_forward(p, v.data(), op.data(y));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dq = op.slot(q), dk = op.slot(k), dv = op.slot(v), qs = op.keep(q),
                   ks = op.keep(k), vs = op.keep(v)](Pass<S>& pass) {
-      additive_scores_backward(p, qs.get(), ks.get(), vs.get(), pass.of(dy), pass.add_to(dq), pass.add_to(dk),
-                               pass.add_to(dv));
+      AttentionProblem<S> again = p;
+      again.query.data = qs.get(), again.key.data = ks.get();
+      additive_scores_backward(again, vs.get(), pass.of(dy), head_rows(pass.add_to(dq), p.queries, p.heads, p.dim),
+                               head_rows(pass.add_to(dk), p.keys, p.key_heads, p.dim), pass.add_to(dv));
     });
   return y;
 }
@@ -114,25 +122,91 @@ Variable<S, 4> masked_softmax(const Variable<S, 4>& scores, const MayAttend& may
 /// output = dropout(weights) value, (B, Lq, H, Dv).  Saves both; dropout factors are drawn again. A key of weight zero
 /// is never multiplied.
 template <class S>
-Variable<S, 4> weighted_sum(const Variable<S, 4>& weights, const Variable<S, 4>& value,
+Variable<S, 4> weighted_sum(const Variable<S, 4>& weights, const HeadView<S>& value,
                             const AttentionDropout<S>& dropout = {}) {
-  Operation<S> op("weighted_sum", weights, value);
-  op.require(value.dim(0) == weights.dim(0) && value.dim(1) == weights.dim(3) && value.dim(2) > 0 &&
-                 weights.dim(1) % value.dim(2) == 0,
-             [&] {
-               return "value has shape " + to_string(value.shape()) +
-                      "; batch, length and heads must fit weights (batch, heads, queries, keys) " +
-                      to_string(weights.shape());
-             });
+  Operation<S> op("weighted_sum", weights, value.source);
+  const auto shape = value.shape();
+  op.require(
+      shape[0] == weights.dim(0) && shape[1] == weights.dim(3) && shape[2] > 0 && weights.dim(1) % shape[2] == 0, [&] {
+        return "value has shape " + to_string(shape) +
+               "; batch, length and heads must fit weights (batch, heads, queries, keys) " + to_string(weights.shape());
+      });
   AttentionProblem<S> p;
   p.batch = weights.dim(0), p.heads = weights.dim(1), p.queries = weights.dim(2), p.keys = weights.dim(3);
-  p.key_heads = value.dim(2), p.value_dim = value.dim(3), p.dropout = dropout;
+  p.key_heads = shape[2], p.value_dim = shape[3], p.dropout = dropout;
+  const HeadLayout layout = value.layout();
+  p.value = layout.rows(value.source.data());
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
-  weighted_sum_forward(p, weights.data(), value.data(), op.data(y));
+  weighted_sum_forward(p, weights.data(), head_rows(op.data(y), p.queries, p.heads, p.value_dim));
   if (op.records())
-    op.record(y, [=, dy = op.slot(y), dw = op.slot(weights), dv = op.slot(value), ws = op.keep(weights),
-                  vs = op.keep(value)](Pass<S>& pass) {
-      weighted_sum_backward(p, ws.get(), vs.get(), pass.of(dy), pass.add_to(dw), pass.add_to(dv));
+    op.record(y, [=, dy = op.slot(y), dw = op.slot(weights), dv = op.slot(value.source), ws = op.keep(weights),
+                  vs = op.keep(value.source)](Pass<S>& pass) {
+      AttentionProblem<S> again = p;
+      again.value = layout.rows(vs.get());
+      weighted_sum_backward(again, ws.get(), head_rows(pass.of(dy), p.queries, p.heads, p.value_dim), pass.add_to(dw),
+                            layout.rows(pass.add_to(dv)));
+    });
+  return y;
+}
+template <class S>
+Variable<S, 4> weighted_sum(const Variable<S, 4>& weights, const Variable<S, 4>& value,
+                            const AttentionDropout<S>& dropout = {}) {
+  return weighted_sum(weights, HeadView<S>(value), dropout);
+}
+
+/// weights times their dropout factors: what PyTorch's MultiheadAttention returns in training.
+template <class S>
+Variable<S, 4> drop_weights(const Variable<S, 4>& weights, const AttentionDropout<S>& dropout) {
+  if (dropout.p == 0) return weights;
+  Operation<S> op("drop_weights", weights);
+  const auto y = op.result(weights.shape());
+  std::copy_n(weights.data(), weights.size(), op.data(y));
+  dropout.multiply(0, weights.size(), 1, op.data(y));
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dw = op.slot(weights)](Pass<S>& pass) {
+      const auto g = copy_buffer(pass.of(dy), dy.size);
+      dropout.multiply(0, dy.size, 1, g.get());
+      S* to = pass.add_to(dw);
+      for (Index i = 0; i < dy.size; ++i) to[i] += g.get()[i];
+    });
+  return y;
+}
+
+/// The mean over heads, (B, H, Lq, Lk) -> (B, Lq, Lk). Saves nothing.
+template <class S>
+Variable<S, 3> mean_over_heads(const Variable<S, 4>& weights) {
+  Operation<S> op("mean_over_heads", weights);
+  const Index batch = weights.dim(0), heads = weights.dim(1), map = weights.dim(2) * weights.dim(3);
+  const auto y = op.result(Shape<3>{batch, weights.dim(2), weights.dim(3)});
+  const S share = S(1) / static_cast<S>(std::max<Index>(1, heads));
+  std::fill_n(op.data(y), y.size(), S(0));
+  for (Index b = 0; b < batch; ++b)
+    for (Index h = 0; h < heads; ++h)
+      for (Index i = 0; i < map; ++i) op.data(y)[b * map + i] += share * weights.data()[(b * heads + h) * map + i];
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dw = op.slot(weights)](Pass<S>& pass) {
+      S* to = pass.add_to(dw);
+      for (Index b = 0; b < batch; ++b)
+        for (Index h = 0; h < heads; ++h)
+          for (Index i = 0; i < map; ++i) to[(b * heads + h) * map + i] += share * pass.of(dy)[b * map + i];
+    });
+  return y;
+}
+
+/// Each head `times` in a row: (B, L, H, D) -> (B, L, H * times, D); PyTorch's repeat_interleave for grouped-query
+/// attention. Saves nothing.
+template <class S>
+Variable<S, 4> repeat_heads(const Variable<S, 4>& x, Index times) {
+  if (times == 1) return x;
+  Operation<S> op("repeat_heads", x);
+  const Index heads = x.dim(0) * x.dim(1) * x.dim(2), dim = x.dim(3);
+  const auto y = op.result(Shape<4>{x.dim(0), x.dim(1), x.dim(2) * times, dim});
+  for (Index h = 0; h < heads * times; ++h) std::copy_n(x.data() + h / times * dim, dim, op.data(y) + h * dim);
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
+      S* to = pass.add_to(dx);
+      for (Index h = 0; h < heads * times; ++h)
+        for (Index d = 0; d < dim; ++d) to[h / times * dim + d] += pass.of(dy)[h * dim + d];
     });
   return y;
 }

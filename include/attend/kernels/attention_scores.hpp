@@ -8,75 +8,76 @@
 
 ATTEND_BEGIN
 namespace detail {
-/// Calls f(score offset, query offset, key offset) for each sample and head; units are those that share a key head.
-/// Offsets into contiguous (batch, length, heads, width) of widths `query_width` and `key_width`.
+/// Calls f(b, h, score offset) for each sample and head; a unit of work is those that share a key head.
 template <class S, class F>
-void for_each_head(const AttentionProblem<S>& p, Index query_width, Index key_width, const F& f) {
+void for_each_head(const AttentionProblem<S>& p, const F& f) {
   const Index group = p.heads / std::max<Index>(1, p.key_heads);
   parallel_for(p.batch * p.key_heads, 1, [&](Index begin, Index end) {
     for (Index unit = begin; unit < end; ++unit)
-      for (Index h = unit % p.key_heads * group; h < (unit % p.key_heads + 1) * group; ++h) {
-        const Index b = unit / p.key_heads;
-        f((b * p.heads + h) * p.queries * p.keys, (b * p.queries * p.heads + h) * query_width,
-          (b * p.keys * p.key_heads + p.key_head(h)) * key_width);
-      }
+      for (Index h = unit % p.key_heads * group; h < (unit % p.key_heads + 1) * group; ++h)
+        f(unit / p.key_heads, h, (unit / p.key_heads * p.heads + h) * p.queries * p.keys);
   });
 }
 }  // namespace detail
 
 /// scores = scale q k^T
 template <class S>
-void dot_scores_forward(const AttentionProblem<S>& p, const S* q, const S* k, S* scores) {
-  const Index Q = p.queries, K = p.keys, D = p.dim, q_row = p.heads * D, k_row = p.key_heads * D;
-  detail::for_each_head(p, D, D, [&](Index s, Index i, Index j) {
-    gemm<S>(Side::plain, Side::transposed, Q, K, D, p.scale, q + i, q_row, k + j, k_row, S(0), scores + s, K);
+void dot_scores_forward(const AttentionProblem<S>& p, S* scores) {
+  const Index Q = p.queries, K = p.keys, D = p.dim;
+  detail::for_each_head(p, [&](Index b, Index h, Index s) {
+    gemm<S>(Side::plain, Side::transposed, Q, K, D, p.scale, p.query.at(b, 0, h), p.query.position,
+            p.key.at(b, 0, p.key_head(h)), p.key.position, S(0), scores + s, K);
   });
 }
 template <class S>
-void dot_scores_backward(const AttentionProblem<S>& p, const S* q, const S* k, const S* scores_gradient, S* dq, S* dk) {
-  const Index Q = p.queries, K = p.keys, D = p.dim, q_row = p.heads * D, k_row = p.key_heads * D;
-  detail::for_each_head(p, D, D, [&](Index s, Index i, Index j) {
+void dot_scores_backward(const AttentionProblem<S>& p, const S* scores_gradient, const HeadRows<S>& dq,
+                         const HeadRows<S>& dk) {
+  const Index Q = p.queries, K = p.keys, D = p.dim;
+  detail::for_each_head(p, [&](Index b, Index h, Index s) {
     const S* g = scores_gradient + s;
+    const Index kh = p.key_head(h);
     if (dq)
-      gemm<S>(Side::plain, Side::plain, Q, D, K, p.scale, g, K, k + j, k_row, S(1), dq + i, q_row, Zeros::skipped);
+      gemm<S>(Side::plain, Side::plain, Q, D, K, p.scale, g, K, p.key.at(b, 0, kh), p.key.position, S(1),
+              dq.at(b, 0, h), dq.position, Zeros::skipped);
     if (dk)
-      gemm<S>(Side::transposed, Side::plain, K, D, Q, p.scale, g, K, q + i, q_row, S(1), dk + j, k_row, Zeros::skipped);
+      gemm<S>(Side::transposed, Side::plain, K, D, Q, p.scale, g, K, p.query.at(b, 0, h), p.query.position, S(1),
+              dk.at(b, 0, kh), dk.position, Zeros::skipped);
   });
 }
 
 /// scores_ij = sum_d v_d tanh(q_id + k_jd)
 template <class S>
-void additive_scores_forward(const AttentionProblem<S>& p, const S* q, const S* k, const S* v, S* scores) {
-  const Index Q = p.queries, K = p.keys, D = p.dim, q_row = p.heads * D, k_row = p.key_heads * D;
-  detail::for_each_head(p, D, D, [&](Index s, Index qi, Index kj) {
+void additive_scores_forward(const AttentionProblem<S>& p, const S* v, S* scores) {
+  const Index Q = p.queries, K = p.keys, D = p.dim;
+  detail::for_each_head(p, [&](Index b, Index h, Index s) {
     for (Index i = 0; i < Q; ++i)
       for (Index j = 0; j < K; ++j) {
-        const S *x = q + qi + i * q_row, *y = k + kj + j * k_row;
+        const S *x = p.query.at(b, i, h), *y = p.key.at(b, j, p.key_head(h));
         S sum = 0;
         for (Index d = 0; d < D; ++d) sum += v[d] * attend::tanh(x[d] + y[d]);
         scores[s + i * K + j] = sum;
       }
   });
 }
-/// Recomputes tanh. dv is summed per unit of work, then in order.
+/// Recomputes tanh. dv is summed per sample and head, then in order.
 template <class S>
-void additive_scores_backward(const AttentionProblem<S>& p, const S* q, const S* k, const S* v,
-                              const S* scores_gradient, S* dq, S* dk, S* dv) {
-  const Index Q = p.queries, K = p.keys, D = p.dim, q_row = p.heads * D, k_row = p.key_heads * D,
-              units = p.batch * p.heads;
+void additive_scores_backward(const AttentionProblem<S>& p, const S* v, const S* scores_gradient, const HeadRows<S>& dq,
+                              const HeadRows<S>& dk, S* dv) {
+  const Index Q = p.queries, K = p.keys, D = p.dim, units = p.batch * p.heads;
   const auto partial = make_buffer<S>(units * D, S(0));
-  detail::for_each_head(p, D, D, [&](Index s, Index qi, Index kj) {
-    S* const sum = partial.get() + s / std::max<Index>(1, Q * K) * D;
+  detail::for_each_head(p, [&](Index b, Index h, Index s) {
+    S* const sum = partial.get() + (b * p.heads + h) * D;
     for (Index i = 0; i < Q; ++i)
       for (Index j = 0; j < K; ++j) {
         const S g = scores_gradient[s + i * K + j];
         if (g == S(0)) continue;
-        const S *x = q + qi + i * q_row, *y = k + kj + j * k_row;
+        const Index kh = p.key_head(h);
+        const S *x = p.query.at(b, i, h), *y = p.key.at(b, j, kh);
         for (Index d = 0; d < D; ++d) {
           const S t = attend::tanh(x[d] + y[d]), inner = g * v[d] * (S(1) - t * t);
           sum[d] += g * t;
-          if (dq) dq[qi + i * q_row + d] += inner;
-          if (dk) dk[kj + j * k_row + d] += inner;
+          if (dq) dq.at(b, i, h)[d] += inner;
+          if (dk) dk.at(b, j, kh)[d] += inner;
         }
       }
   });
@@ -144,31 +145,31 @@ std::shared_ptr<const S> dropped_weights(const AttentionProblem<S>& p, const S* 
 }
 /// output = (weights Z) value, Z the dropout factors
 template <class S>
-void weighted_sum_forward(const AttentionProblem<S>& p, const S* weights, const S* value, S* output) {
-  const Index Q = p.queries, K = p.keys, D = p.value_dim, o_row = p.heads * D, v_row = p.key_heads * D;
+void weighted_sum_forward(const AttentionProblem<S>& p, const S* weights, const HeadRows<S>& output) {
+  const Index Q = p.queries, K = p.keys, D = p.value_dim;
   const auto used = dropped_weights(p, weights);
-  detail::for_each_head(p, D, D, [&](Index s, Index i, Index j) {
-    gemm<S>(Side::plain, Side::plain, Q, D, K, S(1), used.get() + s, K, value + j, v_row, S(0), output + i, o_row,
-            Zeros::skipped);
+  detail::for_each_head(p, [&](Index b, Index h, Index s) {
+    gemm<S>(Side::plain, Side::plain, Q, D, K, S(1), used.get() + s, K, p.value.at(b, 0, p.key_head(h)),
+            p.value.position, S(0), output.at(b, 0, h), output.position, Zeros::skipped);
   });
 }
 /// dweights += Z dO V^T where the weight is not zero;  dV += (weights Z)^T dO
 template <class S>
-void weighted_sum_backward(const AttentionProblem<S>& p, const S* weights, const S* value, const S* output_gradient,
-                           S* dw, S* dv) {
-  const Index Q = p.queries, K = p.keys, D = p.value_dim, o_row = p.heads * D, v_row = p.key_heads * D;
+void weighted_sum_backward(const AttentionProblem<S>& p, const S* weights, const HeadRows<const S>& output_gradient,
+                           S* dw, const HeadRows<S>& dv) {
+  const Index Q = p.queries, K = p.keys, D = p.value_dim;
   if (dv) {
     const auto used = dropped_weights(p, weights);
-    detail::for_each_head(p, D, D, [&](Index s, Index i, Index j) {
-      gemm<S>(Side::transposed, Side::plain, K, D, Q, S(1), used.get() + s, K, output_gradient + i, o_row, S(1), dv + j,
-              v_row, Zeros::skipped);
+    detail::for_each_head(p, [&](Index b, Index h, Index s) {
+      gemm<S>(Side::transposed, Side::plain, K, D, Q, S(1), used.get() + s, K, output_gradient.at(b, 0, h),
+              output_gradient.position, S(1), dv.at(b, 0, p.key_head(h)), dv.position, Zeros::skipped);
     });
   }
   if (dw)
-    detail::for_each_head(p, D, D, [&](Index s, Index i, Index j) {
+    detail::for_each_head(p, [&](Index b, Index h, Index s) {
       const auto g = make_buffer<S>(Q * K);
-      gemm<S>(Side::plain, Side::transposed, Q, K, D, S(1), output_gradient + i, o_row, value + j, v_row, S(0), g.get(),
-              K);
+      gemm<S>(Side::plain, Side::transposed, Q, K, D, S(1), output_gradient.at(b, 0, h), output_gradient.position,
+              p.value.at(b, 0, p.key_head(h)), p.value.position, S(0), g.get(), K);
       if (p.dropout.p > 0) p.dropout.multiply(static_cast<std::uint64_t>(s), Q * K, 1, g.get());
       for (Index at = 0; at < Q * K; ++at) dw[s + at] += weights[s + at] != S(0) ? g.get()[at] : S(0);
     });
