@@ -92,7 +92,7 @@ def train(make, each_step=None, clip=None, skip_bias_at=()):
         if after:
             after.step()
         if step in SHOWN:
-            shown += [*weight.detach().reshape(-1), *bias.detach()]
+            shown += weight.reshape(-1).tolist() + bias.tolist()
     return shown
 
 
