@@ -2,34 +2,21 @@
 /// Element-wise activations of a Variable of any shape; the result has the shape of x. Formulas, derivatives at kinks:
 /// kernels/activation.hpp. Saved for backward: x, or the result alone where the derivative follows from it (relu,
 /// sigmoid, tanh).
-#include "attend/autograd/operation.hpp"
+#include "attend/functional/elementwise.hpp"
 #include "attend/kernels/activation.hpp"
 
 ATTEND_BEGIN
 
-/// y = f(x) for an activation of kernels/activation.hpp, or one like it.
-template <class S, int R, class F>
-Variable<S, R> activate(const char* name, const Variable<S, R>& x, const F& f) {
-  Operation<S> op(name, x);
-  const auto y = op.result(x.shape());
-  activation::forward(f, x.size(), x.data(), op.data(y));
-  if (op.records())
-    op.record(y, [f, dy = op.slot(y), dx = op.slot(x), saved = op.keep(F::from_result ? y : x)](Pass<S>& pass) {
-      if (S* d = pass.add_to(dx)) activation::backward(f, dx.size, saved.get(), pass.of(dy), d);
-    });
-  return y;
-}
-
 /// max(x, 0).  torch.nn.functional.relu
 template <class S, int R>
 Variable<S, R> relu(const Variable<S, R>& x) {
-  return activate("relu", x, activation::Relu{});
+  return elementwise("relu", x, activation::Relu{});
 }
 
 /// x where x > 0, else negative_slope x.  torch.nn.functional.leaky_relu
 template <class S, int R>
 Variable<S, R> leaky_relu(const Variable<S, R>& x, double negative_slope = 0.01) {
-  return activate("leaky_relu", x, activation::LeakyRelu{negative_slope});
+  return elementwise("leaky_relu", x, activation::LeakyRelu{negative_slope});
 }
 
 /// Which of the two functions that go by the name GELU: they differ by up to 4.7e-4 (Hendrycks and Gimpel 2016).
@@ -41,37 +28,37 @@ enum class GeluForm {
 /// x Phi(x).  torch.nn.functional.gelu(x, approximate='none' or 'tanh')
 template <class S, int R>
 Variable<S, R> gelu(const Variable<S, R>& x, GeluForm form = GeluForm::erf) {
-  return form == GeluForm::erf ? activate("gelu", x, activation::GeluErf{})
-                               : activate("gelu", x, activation::GeluTanh{});
+  return form == GeluForm::erf ? elementwise("gelu", x, activation::GeluErf{})
+                               : elementwise("gelu", x, activation::GeluTanh{});
 }
 
 /// x sigmoid(x), also called swish.  torch.nn.functional.silu
 template <class S, int R>
 Variable<S, R> silu(const Variable<S, R>& x) {
-  return activate("silu", x, activation::Silu{});
+  return elementwise("silu", x, activation::Silu{});
 }
 
 /// 1 / (1 + e^-x)
 template <class S, int R>
 Variable<S, R> sigmoid(const Variable<S, R>& x) {
-  return activate("sigmoid", x, activation::Sigmoid{});
+  return elementwise("sigmoid", x, activation::Sigmoid{});
 }
 
 /// min(max(x + 3, 0), 6) / 6.  torch.nn.functional.hardsigmoid
 template <class S, int R>
 Variable<S, R> hard_sigmoid(const Variable<S, R>& x) {
-  return activate("hard_sigmoid", x, activation::HardSigmoid{});
+  return elementwise("hard_sigmoid", x, activation::HardSigmoid{});
 }
 
 /// x min(max(x + 3, 0), 6) / 6.  torch.nn.functional.hardswish
 template <class S, int R>
 Variable<S, R> hard_swish(const Variable<S, R>& x) {
-  return activate("hard_swish", x, activation::HardSwish{});
+  return elementwise("hard_swish", x, activation::HardSwish{});
 }
 
 template <class S, int R>
 Variable<S, R> tanh(const Variable<S, R>& x) {
-  return activate("tanh", x, activation::Tanh{});
+  return elementwise("tanh", x, activation::Tanh{});
 }
 
 /// log(1 + e^(beta x)) / beta, and x itself where beta x > threshold.  Throws OptionError unless beta > 0.
@@ -80,13 +67,13 @@ template <class S, int R>
 Variable<S, R> softplus(const Variable<S, R>& x, double beta = 1, double threshold = 20) {
   require<OptionError>(beta > 0, "softplus",
                        [&] { return "beta is " + std::to_string(beta) + "; it must be greater than 0"; });
-  return activate("softplus", x, activation::Softplus{beta, threshold});
+  return elementwise("softplus", x, activation::Softplus{beta, threshold});
 }
 
 /// x where x > 0, else alpha (e^x - 1).  torch.nn.functional.elu (Clevert et al. 2016)
 template <class S, int R>
 Variable<S, R> elu(const Variable<S, R>& x, double alpha = 1) {
-  return activate("elu", x, activation::Elu{alpha});
+  return elementwise("elu", x, activation::Elu{alpha});
 }
 
 /// An activation chosen at run time, each with PyTorch's default options.

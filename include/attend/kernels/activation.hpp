@@ -1,9 +1,7 @@
 #pragma once
-/// Element-wise activations. Each is a small struct: `value(x)` and `derivative(s)`, where s is what the forward pass
-/// saved: the result where `from_result` is true (then the input need not stay in memory), else the input. One kernel
-/// runs them all. None overflows for a finite input, and a NaN stays a NaN. At a kink the derivative is PyTorch's.
-#include "attend/core/tensor.hpp"
-#include "attend/core/threads.hpp"
+/// Activations as functions for kernels/elementwise.hpp. None overflows for a finite input, and a NaN stays a NaN. At a
+/// kink the derivative is PyTorch's.
+#include "attend/kernels/elementwise.hpp"
 #include "attend/simd/math.hpp"
 
 ATTEND_BEGIN
@@ -187,26 +185,6 @@ struct Identity {
     return S(1);
   }
 };
-
-constexpr Index grain = 1 << 14;  ///< elements per unit of work
-
-/// y[i] = f(x[i]);  y may be x
-template <class S, class F>
-void forward(const F& f, Index size, const S* x, S* y) {
-  parallel_for(size, grain, [&](Index begin, Index end) {
-    const F g = f;  // its options in registers, whatever y may alias
-    for (Index i = begin; i < end; ++i) y[i] = g.value(x[i]);
-  });
-}
-
-/// dx[i] += dy[i] f'(saved[i])
-template <class S, class F>
-void backward(const F& f, Index size, const S* saved, const S* dy, S* dx) {
-  parallel_for(size, grain, [&](Index begin, Index end) {
-    const F g = f;
-    for (Index i = begin; i < end; ++i) dx[i] += dy[i] * g.derivative(saved[i]);
-  });
-}
 
 }  // namespace activation
 ATTEND_END

@@ -3,7 +3,7 @@
 #include <tuple>
 
 #include "attend/autograd/layer.hpp"
-#include "attend/functional/elementwise.hpp"
+#include "attend/functional/arithmetic.hpp"
 
 ATTEND_BEGIN
 namespace testing {

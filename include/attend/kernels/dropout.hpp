@@ -1,0 +1,74 @@
+#pragma once
+/// Dropout by counter: whether number i of the draws drops is a function of the stream and i, so any thread draws any
+/// part, and the backward pass draws again.
+#include "attend/core/rng.hpp"
+#include "attend/core/threads.hpp"
+
+ATTEND_BEGIN
+
+/// x is (outer, repeats, inner); one draw for each (outer, inner), shared by its repeats.
+struct DropoutSizes {
+  Index outer, repeats, inner;
+  Index size() const { return outer * repeats * inner; }
+};
+
+namespace detail {
+/// Writes draws [begin, end) as factors: 0, or 1 / (1 - p). A word of 32 bits each: p is met to 2^-32.
+template <class S>
+void dropout_factors(const Rng& stream, double p, Index begin, Index end, S* factor) {
+  const double limit = p * 0x1p32;
+  const S kept = p < 1 ? S(1 / (1 - p)) : S(0);
+  for (Index i = begin; i < end;) {
+    const auto words = stream.block(static_cast<std::uint64_t>(i) / 4);
+    for (std::size_t lane = static_cast<std::size_t>(i % 4); lane < 4 && i < end; ++lane, ++i)
+      *factor++ = static_cast<double>(words[lane]) < limit ? S(0) : kept;
+  }
+}
+/// f(first element, elements, factors, step): the factor of element j is factors[j * step]
+template <class S, class F>
+void for_each_dropout(const Rng& stream, double p, const DropoutSizes& s, const F& f) {
+  constexpr Index unit = 1024;
+  if (s.repeats == 1) {
+    parallel_for(s.outer * s.inner, 4 * unit, [&](Index begin, Index end) {
+      S factor[unit];
+      for (Index i = begin; i < end; i += unit) {
+        const Index n = std::min(unit, end - i);
+        dropout_factors(stream, p, i, i + n, factor);
+        f(i, n, static_cast<const S*>(factor), Index(1));
+      }
+    });
+    return;
+  }
+  const Index grain = std::max<Index>(1, (Index(1) << 14) / std::max<Index>(1, s.repeats * s.inner));
+  parallel_for(s.outer, grain, [&](Index begin, Index end) {
+    for (Index outer = begin; outer < end; ++outer)
+      for (Index c = 0; c < s.inner; c += unit) {
+        S factor[unit];
+        const Index n = std::min(unit, s.inner - c), first = outer * s.repeats * s.inner + c;
+        dropout_factors(stream, p, outer * s.inner + c, outer * s.inner + c + n, factor);
+        if (s.inner == 1)
+          f(first, s.repeats, static_cast<const S*>(factor), Index(0));
+        else
+          for (Index r = 0; r < s.repeats; ++r) f(first + r * s.inner, n, static_cast<const S*>(factor), Index(1));
+      }
+  });
+}
+}  // namespace detail
+
+/// y = factor x
+template <class S>
+void dropout_forward(const Rng& stream, double p, const DropoutSizes& s, const S* x, S* y) {
+  detail::for_each_dropout<S>(stream, p, s, [=](Index first, Index n, const S* factor, Index step) {
+    for (Index j = 0; j < n; ++j) y[first + j] = x[first + j] * factor[j * step];
+  });
+}
+
+/// dx += factor dy
+template <class S>
+void dropout_backward(const Rng& stream, double p, const DropoutSizes& s, const S* dy, S* dx) {
+  detail::for_each_dropout<S>(stream, p, s, [=](Index first, Index n, const S* factor, Index step) {
+    for (Index j = 0; j < n; ++j) dx[first + j] += dy[first + j] * factor[j * step];
+  });
+}
+
+ATTEND_END
