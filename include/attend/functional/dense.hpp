@@ -1,34 +1,79 @@
 #pragma once
-#include "attend/autograd/operation.hpp"
+#include "attend/functional/absent.hpp"
+#include "attend/kernels/broadcast.hpp"
 #include "attend/kernels/gemm.hpp"
 
 ATTEND_BEGIN
 
-/// y = x W^T + b.  x: (..., in)  weight: (out, in)  bias: (out)  ->  (..., out).  Saves x and W.
-/// `transposed`, if given, is W^T (in, out), which the forward product reads faster.
-template <class S, int R>
-Variable<S, R> dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias, const S* transposed = nullptr) {
-  static_assert(R >= 1, "attend: dense needs a feature axis");
+/// The packed form of a dense layer's weight (out, in), which the forward product reads: made once per version.
+template <class S>
+struct PackedDense {
+  const S* columns = nullptr;
+  /// Of a parameter whose memory is (out, in), whatever its rank.
+  static PackedDense of(const ParameterData<S>& weight, Index out, Index in) {
+    return {weight.derived(packed_size<S>(in, out),
+                           [out, in](const S* w, S* packed) { pack_b(Side::transposed, in, out, w, in, packed); })};
+  }
+};
+
+namespace detail {
+/// dense on rows.  x: (rows, in)  ->  (rows, out)
+template <class S>
+Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
+                             PackedDense<S> packed) {
   Operation<S> op("dense", x, weight, bias);
-  const Index out = weight.dim(0), in = weight.dim(1);
-  op.require(x.dim(-1) == in, [&] { return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + std::to_string(in); });
-  auto shape = x.shape();
-  shape.back() = out;
-  const Index rows = in == 0 ? 0 : x.size() / in;
-  const auto y = op.result(shape);
-  for (Index i = 0; i < rows; ++i) std::copy_n(bias.data(), out, op.data(y) + i * out);
-  if (transposed) gemm<S>(Side::plain, Side::plain, rows, out, in, 1, x.data(), in, transposed, out, 1, op.data(y), out);
-  else gemm<S>(Side::plain, Side::transposed, rows, out, in, 1, x.data(), in, weight.data(), in, 1, op.data(y), out);
+  const Index rows = x.dim(0), out = weight.dim(0), in = weight.dim(1);
+  const auto y = op.result(Shape<2>{rows, out});
+  const Scratch<S> scratch(packed.columns ? 0 : packed_size<S>(in, out));
+  if (!packed.columns) pack_b(Side::transposed, in, out, weight.data(), in, scratch.get());
+  const S* columns = packed.columns ? packed.columns : scratch.get();
+  const PlainRows<S> a{x.data(), in};
+  if (const S* b = present(bias) ? bias.data() : nullptr)
+    gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out,
+                [b](Index, Index count, Index col, Index cols, S* c, Index ld) {
+                  for (Index i = 0; i < count; ++i)
+                    for (Index j = 0; j < cols; ++j) c[i * ld + j] += b[col + j];
+                });
+  else
+    gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out);
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
-    op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable), ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
+    op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
+                  ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
       const S* g = pass.of(dy);
-      if (S* d = pass.add_to(db)) for (Index i = 0; i < dy.size; ++i) d[i % out] += g[i];
-      if (S* d = pass.add_to(dw)) gemm<S>(Side::transposed, Side::plain, out, in, rows, 1, g, out, xs.get(), in, 1, d, in);
-      if (S* d = pass.add_to(dx)) gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, 1, d, in);
+      if (S* d = pass.add_to(db); d && db.size > 0)
+        broadcast_reduce(Broadcast(Shape<2>{1, out}, Shape<2>{rows, out}), out, d,
+                         [g](Index i, Index, Index) { return g[i]; });
+      if (S* d = pass.add_to(dw))
+        gemm<S>(Side::transposed, Side::plain, out, in, rows, 1, g, out, xs.get(), in, 1, d, in);
+      if (S* d = pass.add_to(dx))
+        gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, 1, d, in);
     });
   }
   return y;
+}
+}  // namespace detail
+
+/// y = x W^T + b over the last axis.  x: (..., in)  weight: (out, in)  bias: (out), or `absent<S, 1>()`  ->  (..., out).
+/// `packed`, if the caller has it, is the weight's packed form.  Saves x and W.  Throws ShapeError unless the last axis of x is
+/// in and the bias has out elements.  torch.nn.functional.linear
+template <class S, int R>
+Variable<S, R> dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
+                     PackedDense<S> packed = {}) {
+  static_assert(R >= 1, "attend: dense needs a feature axis");
+  const Index out = weight.dim(0), in = weight.dim(1);
+  require(x.dim(-1) == in, "dense", [&] {
+    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + std::to_string(in);
+  });
+  require(!present(bias) || bias.dim(0) == out, "dense", [&] {
+    return "bias has shape " + to_string(bias.shape()) + "; for a weight of shape " + to_string(weight.shape()) +
+           " it must be " + to_string(Shape<1>{out});
+  });
+  Index rows = 1;
+  for (int axis = 0; axis + 1 < R; ++axis) rows *= x.dim(axis);
+  Shape<R> shape = x.shape();
+  shape.back() = out;
+  return detail::dense_rows_of(x.reshape(Shape<2>{rows, in}), weight, bias, packed).reshape(shape);
 }
 
 ATTEND_END
