@@ -45,8 +45,8 @@ Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const std::shared_pt
 /// y = scores + bias, the bias (1, heads, queries, keys) being the same for every sample of scores (batch, heads,
 /// queries, keys).
 template <class S>
-Variable<S, 4> add_bias(const Variable<S, 4>& scores, const Variable<S, 4>& bias) {
-  Operation<S> op("add_bias", scores, bias);
+Variable<S, 4> add_relative_bias(const Variable<S, 4>& scores, const Variable<S, 4>& bias) {
+  Operation<S> op("add_relative_bias", scores, bias);
   auto expected = scores.shape();
   expected[0] = 1;
   op.require(bias.shape() == expected, [&] {

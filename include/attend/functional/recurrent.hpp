@@ -84,16 +84,14 @@ RecurrentStates<S> recurrent_pass(const Variable<S, 3>& x, const Variable<S, 2>&
 
   const Slot dx = op.slot(x), dh0 = op.slot(h0), dc0 = op.slot(c0), dw = op.slot(w.weight_ih),
              du = op.slot(w.weight_hh), db = op.slot(w.bias_ih), dv = op.slot(w.bias_hh), dy = op.slot(y);
-  // The gradients of the last states wait here until y's record runs, which is made run by them.
-  const auto waiting = [&](Index size) { return Slot{op.tape()->new_node(size, true).second, size, true}; };
-  const Slot dh = waiting(h.size()), dc = waiting(c.size());
+  const Slot dh = op.slot(h), dc = op.slot(c);
   const bool hs = present(h0), cs = present(c0);
-  op.record(y, [=, length = lengths, xs = op.keep(x, dw.differentiable), ws = op.keep(w.weight_ih, dx.differentiable),
-                us = op.keep(w.weight_hh), ys = op.keep(y), h0s = op.keep(h0, hs),
-                c0s = op.keep(c0, cs)](Pass<S>& pass) {
-    const auto gradient = [&](const Slot& slot) {
+  const auto backward = [=, length = lengths, xs = op.keep(x, dw.differentiable),
+                         ws = op.keep(w.weight_ih, dx.differentiable), us = op.keep(w.weight_hh), ys = op.keep(y),
+                         h0s = op.keep(h0, hs), c0s = op.keep(c0, cs)](Pass<S>& pass) {
+    const auto gradient = [&](const Slot& slot) {  // of a state; zeros if none arrived
       auto copy = make_buffer<S>(slot.size, S(0));
-      if (pass.arrived(slot.node)) std::copy_n(pass.of(slot), slot.size, copy.get());
+      if (const S* g = slot.differentiable ? pass.of(slot) : nullptr) std::copy_n(g, slot.size, copy.get());
       return copy;
     };
     recurrent::Problem back = p;
@@ -106,16 +104,11 @@ RecurrentStates<S> recurrent_pass(const Variable<S, 3>& x, const Variable<S, 2>&
       for (Index i = 0; i < dh0.size; ++i) d[i] += state.get()[i];
     if (S* d = pass.add_to(dc0))
       for (Index i = 0; i < dc0.size; ++i) d[i] += cell.get()[i];
-  });
-  const auto forward_to = [&](const Variable<S, 2>& last, const Slot& wait) {
-    op.record(last, [=, from = op.slot(last)](Pass<S>& pass) {
-      pass.add_to(dy);
-      S* d = pass.add_to(wait);
-      for (Index i = 0; i < wait.size; ++i) d[i] += pass.of(from)[i];
-    });
   };
-  forward_to(h, dh);
-  if (Cell::has_cell) forward_to(c, dc);
+  if (Cell::has_cell)
+    op.record_between(y, c, backward);
+  else
+    op.record_between(y, h, backward);
   return {y, h, c};
 }
 

@@ -30,7 +30,7 @@ class RelativePositionBias : public Layer<RelativePositionBias<S>> {
     for (Index i = 0; i < table.size(); ++i) table.data()[i] = S(0.02 * rng.normal());
   }
 
-  Variable<S, 4> forward(const Variable<S, 4>& scores) const { return add_bias(scores, bias(scores)); }
+  Variable<S, 4> forward(const Variable<S, 4>& scores) const { return add_relative_bias(scores, bias(scores)); }
   template <class V>
   Variable<S, 4> bias(const V& on) const {
     return bias_from_table(table_.on(on), index_);

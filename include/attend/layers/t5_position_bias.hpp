@@ -49,7 +49,7 @@ class T5PositionBias : public Layer<T5PositionBias<S>> {
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& scores) const {
-    return add_bias(scores, bias(scores.dim(2), scores.dim(3), scores));
+    return add_relative_bias(scores, bias(scores.dim(2), scores.dim(3), scores));
   }
   template <class V>
   Variable<S, 4> bias(Index queries, Index keys, const V& on, Index query_offset = 0) const {

@@ -1,0 +1,42 @@
+#pragma once
+#include "attend/attention/channel/squeeze.hpp"
+#include "attend/autograd/recording.hpp"
+#include "attend/functional/activation.hpp"
+#include "attend/layers/pointwise_conv.hpp"
+
+ATTEND_BEGIN
+
+struct EffectiveSqueezeExciteOptions {
+  Index channels = 0;
+  bool add_maxpool = false;                    ///< squeeze by half the mean and half the maximum
+  Activation gate = Activation::hard_sigmoid;  ///< of the one map
+};
+
+/// Effective squeeze-and-excitation, one map without reduction (Lee and Park 2020, section 3.3; timm's
+/// EffectiveSEModule): y = x gate(fc mean(x)).
+///
+/// x: (batch, height, width, channels)  ->  the same shape. Offers "gate" (batch, channels).
+/// fc.weight (channels, channels, 1, 1)  fc.bias (channels).
+template <class S>
+class EffectiveSqueezeExcite : public Layer<EffectiveSqueezeExcite<S>> {
+ public:
+  EffectiveSqueezeExcite(const EffectiveSqueezeExciteOptions& options, Rng& rng)
+      : options_(options), fc_({options.channels, options.channels, true}, rng) {}
+
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    detail::check_map_channels("EffectiveSqueezeExcite", x.shape(), options_.channels);
+    const auto gate = activate(fc_(detail::squeeze(x, options_.add_maxpool)), options_.gate);
+    offer(*this, "gate", gate);
+    return gate_channels(x, gate);
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("fc", self.fc_);
+  }
+
+ private:
+  EffectiveSqueezeExciteOptions options_;
+  PointwiseConv<S> fc_;
+};
+
+ATTEND_END

@@ -1,0 +1,28 @@
+#pragma once
+#include <algorithm>
+#include <cmath>
+
+#include "attend/core/tensor.hpp"
+
+ATTEND_BEGIN
+
+/// timm's make_divisible: the multiple of `divisor` nearest to `value`, at least `minimum` (the divisor if 0), and one
+/// step more when that falls below round_limit times the value.
+inline Index make_divisible(double value, Index divisor = 8, Index minimum = 0, double round_limit = 0.9) {
+  require<OptionError>(divisor > 0 && std::isfinite(value) && std::abs(value) < 1e15, "make_divisible", [&] {
+    return "divisor = " + std::to_string(divisor) + " must be above 0 and value = " + std::to_string(value) +
+           " a channel count";
+  });
+  const Index multiple = Index(value + double(divisor) / 2) / divisor * divisor;
+  const Index made = std::max(minimum > 0 ? minimum : divisor, multiple);
+  return double(made) < round_limit * value ? made + divisor : made;
+}
+
+/// Python's round: halves go to the even neighbour, so 2.5 -> 2 and 1.5 -> 2 (timm's EfficientNets round so).
+inline Index round_half_even(double value) {
+  const double down = std::floor(value), rest = value - down;
+  const bool up = rest > 0.5 || (rest == 0.5 && std::fmod(down, 2) != 0);
+  return Index(down) + (up ? 1 : 0);
+}
+
+ATTEND_END

@@ -1,0 +1,120 @@
+#pragma once
+#include "attend/attention/channel/reduced_channels.hpp"
+#include "attend/attention/channel/squeeze.hpp"
+#include "attend/autograd/recording.hpp"
+#include "attend/functional/activation.hpp"
+#include "attend/layers/batch_norm.hpp"
+#include "attend/layers/pointwise_conv.hpp"
+
+ATTEND_BEGIN
+
+/// What the two maps are called in weight files.
+enum class SqueezeNames {
+  fc,   ///< fc1, fc2: timm's SEModule, senet, torchvision
+  conv  ///< conv_reduce, conv_expand: timm's EfficientNets, MobileNets and GhostNets
+};
+
+struct SqueezeExciteOptions {
+  Index channels = 0;
+  double rd_ratio = 1.0 / 16;                ///< reduced channels = make_divisible(channels rd_ratio, rd_divisor) ...
+  Index rd_channels = 0;                     ///< ... unless given here
+  Index rd_divisor = 8;                      ///< the reduced channels are a multiple of this, at least this
+  bool add_maxpool = false;                  ///< squeeze by half the mean and half the maximum
+  bool bias = true;                          ///< of both maps
+  Activation activation = Activation::relu;  ///< between the maps
+  bool norm = false;                         ///< a batch norm before the activation, `bn`
+  Activation gate = Activation::sigmoid;     ///< sigmoid, or hard_sigmoid in MobileNetV3
+  SqueezeNames names = SqueezeNames::fc;
+};
+
+/// timm's SqueezeExcite of EfficientNet and MobileNet: Python's rounding of channels rd_ratio (2.5 -> 2), names conv_*.
+/// Throws OptionError if nothing is left after rounding.
+inline SqueezeExciteOptions efficientnet_squeeze_excite(Index channels, double rd_ratio = 0.25) {
+  SqueezeExciteOptions options;
+  options.channels = channels;
+  options.rd_channels = round_half_even(double(channels) * rd_ratio);
+  options.names = SqueezeNames::conv;
+  require<OptionError>(options.rd_channels > 0, "efficientnet_squeeze_excite", [&] {
+    return "channels = " + std::to_string(channels) + " times rd_ratio = " + std::to_string(rd_ratio) + " rounds to " +
+           std::to_string(options.rd_channels) + "; at least 1 must be left";
+  });
+  return options;
+}
+/// senet's SEModule: channels / reduction, rounded down. Throws OptionError if nothing is left.
+inline SqueezeExciteOptions senet_squeeze_excite(Index channels, Index reduction = 16) {
+  SqueezeExciteOptions options;
+  options.channels = channels;
+  options.rd_channels = reduction > 0 ? channels / reduction : 0;
+  require<OptionError>(options.rd_channels > 0, "senet_squeeze_excite", [&] {
+    return "reduction = " + std::to_string(reduction) + " leaves nothing of channels = " + std::to_string(channels);
+  });
+  return options;
+}
+/// torchvision.ops.SqueezeExcitation(channels, squeeze_channels).
+inline SqueezeExciteOptions torchvision_squeeze_excite(Index channels, Index squeeze_channels) {
+  SqueezeExciteOptions options;
+  options.channels = channels;
+  options.rd_channels = squeeze_channels;
+  require<OptionError>(squeeze_channels > 0, "torchvision_squeeze_excite",
+                       [&] { return "squeeze_channels = " + std::to_string(squeeze_channels) + " must be above 0"; });
+  return options;
+}
+
+/// Squeeze-and-excitation (Hu et al. 2018, section 3; timm's SEModule): which channels matter, judged by the whole
+/// image.
+///
+///   s = mean over positions of x,   g = gate(fc2 activation([bn] fc1 s)),   y(b, i, j, c) = x(b, i, j, c) g(b, c)
+///
+/// x: (batch, height, width, channels)  ->  the same shape. Offers "gate" (batch, channels).
+/// fc1.weight (rd, channels, 1, 1)  fc1.bias (rd)  [bn.*]  fc2.weight (channels, rd, 1, 1)  fc2.bias (channels); or
+/// conv_reduce and conv_expand. Saved: x, the gate, the small vectors between. Throws OptionError for non-positive
+/// sizes, ShapeError for other channels or no positions.
+template <class S>
+class SqueezeExcite : public Layer<SqueezeExcite<S>> {
+ public:
+  SqueezeExcite(const SqueezeExciteOptions& options, Rng& rng)
+      : options_(checked(options)),
+        reduce_({options.channels, reduced(options), options.bias}, rng),
+        expand_({reduced(options), options.channels, options.bias}, rng) {
+    if (options.norm) {
+      BatchNormOptions norm;
+      norm.channels = reduced(options);
+      norm_.emplace(norm);
+    }
+  }
+
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    detail::check_map_channels("SqueezeExcite", x.shape(), options_.channels);
+    auto hidden = reduce_(detail::squeeze(x, options_.add_maxpool));
+    if (norm_) hidden = (*norm_)(hidden);
+    const auto gate = activate(expand_(activate(hidden, options_.activation)), options_.gate);
+    offer(*this, "gate", gate);
+    return gate_channels(x, gate);
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    const bool fc = self.options_.names == SqueezeNames::fc;
+    visit(fc ? "fc1" : "conv_reduce", self.reduce_);
+    if (self.norm_) visit("bn", *self.norm_);
+    visit(fc ? "fc2" : "conv_expand", self.expand_);
+  }
+
+ private:
+  static const SqueezeExciteOptions& checked(const SqueezeExciteOptions& o) {
+    require<OptionError>(
+        o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, "SqueezeExcite", [&] {
+          return "channels = " + std::to_string(o.channels) + ", rd_ratio = " + std::to_string(o.rd_ratio) +
+                 " and rd_divisor = " + std::to_string(o.rd_divisor) +
+                 " must be above 0, rd_channels = " + std::to_string(o.rd_channels) + " not below";
+        });
+    return o;
+  }
+  static Index reduced(const SqueezeExciteOptions& o) {
+    return o.rd_channels > 0 ? o.rd_channels : make_divisible(double(o.channels) * o.rd_ratio, o.rd_divisor, 0, 0);
+  }
+  SqueezeExciteOptions options_;
+  PointwiseConv<S> reduce_, expand_;
+  std::optional<BatchNorm<S>> norm_;
+};
+
+ATTEND_END

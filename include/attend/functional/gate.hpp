@@ -1,0 +1,71 @@
+#pragma once
+#include "attend/autograd/operation.hpp"
+#include "attend/kernels/gate.hpp"
+
+ATTEND_BEGIN
+
+/// y = x gate(b, c): channel attention's scaling.  x: (batch, height, width, channels)  gate: (batch, channels)  ->  as
+/// x. Saves x and gate. Throws ShapeError unless batch and channels agree.
+template <class S>
+Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate) {
+  Operation<S> op("gate_channels", x, gate);
+  const Shape<2> expected{x.dim(0), x.dim(3)};
+  op.require(gate.shape() == expected, [&] {
+    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
+           to_string(gate.shape());
+  });
+  const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
+  const auto y = op.result(x.shape());
+  gating::channels_forward(batch, pixels, channels, x.data(), gate.data(), op.data(y));
+  if (op.records()) {
+    const Slot dx = op.slot(x), dg = op.slot(gate);
+    op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dg.differentiable),
+                  gs = op.keep(gate, dx.differentiable)](Pass<S>& pass) {
+      gating::channels_backward(batch, pixels, channels, xs.get(), gs.get(), pass.of(dy), pass.add_to(dx),
+                                pass.add_to(dg));
+    });
+  }
+  return y;
+}
+
+/// y = x gate(b, i, j): spatial attention's scaling.  x: (batch, height, width, channels)  gate: (batch, height, width,
+/// 1)
+/// ->  as x. Saves x and gate. Throws ShapeError unless batch, height and width agree.
+template <class S>
+Variable<S, 4> gate_positions(const Variable<S, 4>& x, const Variable<S, 4>& gate) {
+  Operation<S> op("gate_positions", x, gate);
+  const Shape<4> expected{x.dim(0), x.dim(1), x.dim(2), 1};
+  op.require(gate.shape() == expected, [&] {
+    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
+           to_string(gate.shape());
+  });
+  const Index rows = gate.size(), channels = x.dim(3);
+  const auto y = op.result(x.shape());
+  gating::pixels_forward(rows, channels, x.data(), gate.data(), op.data(y));
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dx = op.slot(x), dg = op.slot(gate), xs = op.keep(x),
+                  gs = op.keep(gate)](Pass<S>& pass) {
+      gating::pixels_backward(rows, channels, xs.get(), gs.get(), pass.of(dy), pass.add_to(dx), pass.add_to(dg));
+    });
+  return y;
+}
+
+/// Mean and maximum over the channels, in this order.  x: (batch, height, width, channels)  ->  (batch, height, width,
+/// 2). The first of equals gets the maximum's gradient. Saves where it was. Throws ShapeError without channels.
+template <class S>
+Variable<S, 4> mean_max_channels(const Variable<S, 4>& x) {
+  Operation<S> op("mean_max_channels", x);
+  const Index channels = x.dim(3);
+  op.require(channels > 0, [&] { return "x has shape " + to_string(x.shape()) + "; there must be channels to pool"; });
+  const auto y = op.result(Shape<4>{x.dim(0), x.dim(1), x.dim(2), 2});
+  const Index rows = y.size() / 2;
+  const auto where = make_buffer<Index>(rows);
+  gating::mean_max_forward(rows, channels, x.data(), op.data(y), where.get());
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
+      gating::mean_max_backward(rows, channels, where.get(), pass.of(dy), pass.add_to(dx));
+    });
+  return y;
+}
+
+ATTEND_END

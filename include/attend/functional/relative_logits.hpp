@@ -1,0 +1,42 @@
+#pragma once
+#include "attend/autograd/operation.hpp"
+#include "attend/kernels/relative_logits.hpp"
+
+ATTEND_BEGIN
+
+/// Decomposed relative positions on a grid (Bello et al. 2019, Attention Augmented Convolutional Networks, section 3.2;
+/// BoTNet, Srinivas et al. 2021): an additive bias of attention that depends on the query and on the **key - query**
+/// offset in rows and columns,
+///
+///   logits(b, h, i, j) = scale q(b, i, h) . (height_rel[dy + height - 1] + width_rel[dx + width - 1]).
+///
+/// query: (batch, height width, heads, dim)  height_rel: (2 height - 1, dim)  width_rel: (2 width - 1, dim), for all
+/// heads
+/// ->  (batch, heads, height width, height width). Saves its arguments.
+/// Throws ShapeError if the tables are no odd number of rows or do not fit the query.
+template <class S>
+Variable<S, 4> relative_logits(const Variable<S, 4>& query, const Variable<S, 2>& height_rel,
+                               const Variable<S, 2>& width_rel, double scale = 1) {
+  Operation<S> op("relative_logits", query, height_rel, width_rel);
+  const Index height = (height_rel.dim(0) + 1) / 2, width = (width_rel.dim(0) + 1) / 2, dim = query.dim(3);
+  op.require(height_rel.dim(0) % 2 == 1 && width_rel.dim(0) % 2 == 1 && height_rel.dim(1) == dim &&
+                 width_rel.dim(1) == dim && query.dim(1) == height * width,
+             [&] {
+               return "query has shape " + to_string(query.shape()) + "; with height_rel " +
+                      to_string(height_rel.shape()) + " = (2 height - 1, dim) and width_rel " +
+                      to_string(width_rel.shape()) +
+                      " = (2 width - 1, dim) it must be (batch, height width, heads, dim)";
+             });
+  const grid_logits::Problem p{query.dim(0), height, width, query.dim(2), dim};
+  const auto y = op.result(Shape<4>{p.batch, p.heads, p.positions(), p.positions()});
+  grid_logits::forward(p, S(scale), query.data(), height_rel.data(), width_rel.data(), op.data(y));
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dq = op.slot(query), dh = op.slot(height_rel), dw = op.slot(width_rel),
+                  qs = op.keep(query), hs = op.keep(height_rel), ws = op.keep(width_rel)](Pass<S>& pass) {
+      grid_logits::backward(p, S(scale), qs.get(), hs.get(), ws.get(), pass.of(dy), pass.add_to(dq), pass.add_to(dh),
+                            pass.add_to(dw));
+    });
+  return y;
+}
+
+ATTEND_END

@@ -1,0 +1,55 @@
+#pragma once
+#include "attend/functional/activation.hpp"
+#include "attend/layers/batch_norm.hpp"
+#include "attend/layers/conv2d.hpp"
+
+ATTEND_BEGIN
+
+struct ConvNormActOptions {
+  Index in_channels = 0;
+  Index out_channels = 0;
+  Pair kernel_size = 1;  ///< odd, for the padding to keep the size at stride 1
+  Pair stride = 1;
+  Pair dilation = 1;
+  Index groups = 1;
+  Activation activation = Activation::relu;  ///< identity: none
+  double eps = 1e-5;                         ///< of the norm
+};
+
+/// Convolution without bias, batch norm, activation (timm's ConvNormAct). The padding is half the dilated kernel.
+///
+/// x: (batch, height, width, in_channels)  ->  (batch, out height, out width, out_channels).  conv.weight  bn.*
+template <class S>
+class ConvNormAct : public Layer<ConvNormAct<S>> {
+ public:
+  ConvNormAct(const ConvNormActOptions& options, Rng& rng)
+      : activation_(options.activation), conv_(convolution(options), rng), bn_(norm(options)) {}
+
+  Variable<S, 4> forward(const Variable<S, 4>& x) const { return activate(bn_(conv_(x)), activation_); }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("conv", self.conv_);
+    visit("bn", self.bn_);
+  }
+
+ private:
+  static Conv2dOptions convolution(const ConvNormActOptions& o) {
+    Conv2dOptions conv;
+    conv.in_channels = o.in_channels, conv.out_channels = o.out_channels;
+    conv.kernel_size = o.kernel_size, conv.stride = o.stride, conv.dilation = o.dilation, conv.groups = o.groups;
+    conv.padding =
+        Padding(o.dilation.height * (o.kernel_size.height - 1) / 2, o.dilation.width * (o.kernel_size.width - 1) / 2);
+    conv.bias = false;
+    return conv;
+  }
+  static BatchNormOptions norm(const ConvNormActOptions& o) {
+    BatchNormOptions norm;
+    norm.channels = o.out_channels, norm.eps = o.eps;
+    return norm;
+  }
+  Activation activation_;
+  Conv2d<S> conv_;
+  BatchNorm<S> bn_;
+};
+
+ATTEND_END
