@@ -1,0 +1,230 @@
+#pragma once
+#include "attend/functional/absent.hpp"
+#include "attend/functional/pad2d.hpp"
+#include "attend/kernels/column_sums.hpp"
+#include "attend/kernels/convolution.hpp"
+
+ATTEND_BEGIN
+
+/// How a convolution's window moves over its input.
+struct ConvolutionOptions {
+  Pair stride = 1;                                ///< input cells from one output to the next
+  Padding padding = 0;                            ///< cells at each side, or Padding::same (stride 1) or Padding::valid
+  Pair dilation = 1;                              ///< input cells from one tap to the next
+  Index groups = 1;                               ///< blocks of channels that do not see each other
+  PaddingMode padding_mode = PaddingMode::zeros;  ///< what stands in the padding
+};
+
+/// How a transposed convolution's window moves over its output.
+struct TransposedConvolutionOptions {
+  Pair stride = 1;          ///< output cells from one input to the next
+  Pair padding = 0;         ///< output cells cut off at each side
+  Pair output_padding = 0;  ///< output cells added at the bottom and right; less than stride or dilation
+  Pair dilation = 1;
+  Index groups = 1;
+};
+
+namespace detail {
+
+/// Options that no input would make right.
+inline void check_convolution(const char* name, const Pair& kernel, const Pair& stride, const Padding& padding,
+                              const Pair& dilation, Index groups) {
+  const auto at_least = [&](Index low, const Pair& given, const char* what) {
+    attend::require<OptionError>(window_options_between(low, given), name, [&] {
+      return std::string(what) + " is " + to_string(given) + "; both must be at least " + std::to_string(low) +
+             " (and below 2^30)";
+    });
+  };
+  at_least(1, kernel, "kernel_size");
+  at_least(1, stride, "stride");
+  at_least(0, padding.cells(), "padding");
+  at_least(1, dilation, "dilation");
+  attend::require<OptionError>(groups >= 1, name,
+                               [&] { return "groups is " + std::to_string(groups) + "; it must be at least 1"; });
+  attend::require<OptionError>(padding.rule() != Padding::same || stride == Pair(1), name, [&] {
+    return "padding is same with stride " + to_string(stride) + "; same needs stride (1, 1)";
+  });
+}
+
+/// Options of a layer with these channels, which groups must divide.
+inline void check_channels(const char* name, Index in_channels, Index out_channels, Index groups) {
+  attend::require<OptionError>(in_channels >= 1 && out_channels >= 1, name, [&] {
+    return "in_channels is " + std::to_string(in_channels) + " and out_channels " + std::to_string(out_channels) +
+           "; both must be at least 1";
+  });
+  attend::require<OptionError>(groups >= 1 && in_channels % groups == 0 && out_channels % groups == 0, name, [&] {
+    return "groups is " + std::to_string(groups) + "; it must divide in_channels = " + std::to_string(in_channels) +
+           " and out_channels = " + std::to_string(out_channels);
+  });
+}
+
+inline void check_output_padding(const char* name, const Pair& more, const Pair& stride, const Pair& dilation) {
+  const Pair limit(std::max(stride.height, dilation.height), std::max(stride.width, dilation.width));
+  attend::require<OptionError>(
+      more.height >= 0 && more.width >= 0 && more.height < limit.height && more.width < limit.width, name, [&] {
+        return "output_padding is " + to_string(more) + "; it must be at least 0 and less than stride " +
+               to_string(stride) + " or dilation " + to_string(dilation);
+      });
+}
+
+template <class S>
+void check_bias(const Operation<S>& op, const Variable<S, 1>& bias, Index out) {
+  op.require(!present(bias) || bias.dim(0) == out, [&] {
+    return "bias has shape " + to_string(bias.shape()) + "; it must have out_channels = " + std::to_string(out) +
+           " elements, or none";
+  });
+}
+
+}  // namespace detail
+
+/// Two-dimensional convolution (cross-correlation):
+///
+///     y[b, i, j, o] = bias[o] + sum_{t, u, c} weight[o, c, t, u] x[b, i stride + t dilation - pad, j stride + u
+///     dilation - pad, c]
+///
+/// c runs over the in/groups channels of o's group.
+///     x: (batch, height, width, in)  weight: (out, in/groups, kernel height, kernel width), as PyTorch has it
+///     bias: (out), or absent<S, 1>()  ->  (batch, out height, out width, out)
+///     out = floor((extent + padding - dilation (kernel - 1) - 1) / stride) + 1
+/// Saves x (padded, unless with zeros) and weight. `packed`, if given, is the weight by pack_convolution. Throws
+/// ShapeError for channels that do not fit and a kernel larger than the padded input; OptionError for options that fit
+/// no input. torch.nn.functional.conv2d; padding modes as torch.nn.Conv2d.
+template <class S>
+Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight, const Variable<S, 1>& bias,
+                      const ConvolutionOptions& options = {}, const S* packed = nullptr) {
+  const Pair kernel(weight.dim(2), weight.dim(3));
+  detail::check_convolution("conv2d", kernel, options.stride, options.padding, options.dilation, options.groups);
+  Pads pads = options.padding.pads(kernel, options.dilation);
+  const bool fill = options.padding_mode != PaddingMode::zeros;
+  const Variable<S, 4> x = fill ? pad2d(input, pads, options.padding_mode) : input;
+  if (fill) pads = {};
+  Operation<S> op("conv2d", x, weight, bias);
+  ConvolutionShape s;
+  s.batch = x.dim(0), s.height = x.dim(1), s.width = x.dim(2), s.in_channels = x.dim(3);
+  s.out_channels = weight.dim(0), s.groups = options.groups;
+  s.kernel = kernel, s.stride = options.stride, s.dilation = options.dilation;
+  s.pad_top = pads.top, s.pad_left = pads.left;
+  op.require(s.out_channels >= 1 && s.out_channels % s.groups == 0, [&] {
+    return "weight has shape " + to_string(weight.shape()) +
+           "; its first axis must be a multiple of groups = " + std::to_string(s.groups);
+  });
+  op.require(weight.dim(1) >= 1 && s.in_channels % s.groups == 0 && s.in_channels / s.groups == weight.dim(1), [&] {
+    return "x has shape " + to_string(input.shape()) + "; with weight of shape " + to_string(weight.shape()) +
+           " and groups = " + std::to_string(s.groups) +
+           " its last axis must be in_channels = " + std::to_string(weight.dim(1) * s.groups);
+  });
+  detail::check_bias(op, bias, s.out_channels);
+  s.out_height =
+      detail::window_positions(s.height, pads.top + pads.bottom, kernel.height, s.stride.height, s.dilation.height);
+  s.out_width =
+      detail::window_positions(s.width, pads.left + pads.right, kernel.width, s.stride.width, s.dilation.width);
+  op.require(s.out_height >= 1 && s.out_width >= 1 && s.height >= 1 && s.width >= 1, [&] {
+    return "x has shape " + to_string(x.shape()) + "; with padding " + to_string(pads) +
+           " it must be at least as large as kernel_size " + to_string(kernel) + " with dilation " +
+           to_string(s.dilation);
+  });
+  const auto y = op.result(Shape<4>{s.batch, s.out_height, s.out_width, s.out_channels});
+  std::shared_ptr<S> made;
+  if (!packed) {
+    made = make_buffer<S>(packed_convolution_size(s));
+    pack_convolution(s, weight.data(), made.get());
+    packed = made.get();
+  }
+  convolution_forward(s, x.data(), packed, present(bias) ? bias.data() : nullptr, op.data(y));
+  if (op.records()) {
+    const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
+    op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
+                  ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
+      const S* g = pass.of(dy);
+      if (S* d = pass.add_to(db)) add_column_sums(g, s.batch * s.out_height * s.out_width, s.out_channels, d);
+      if (S* d = pass.add_to(dw)) convolution_backward_weight(s, xs.get(), g, d);
+      if (S* d = pass.add_to(dx)) convolution_backward_input(s, g, ws.get(), d);
+    });
+  }
+  return y;
+}
+
+/// One-dimensional convolution: conv2d on a map of height 1.
+///
+///     x: (batch, length, in)  weight: (out, in/groups, kernel)  bias: (out), or absent  ->  (batch, out length, out)
+///
+/// Of the options the width counts (one number sets both). torch.nn.functional.conv1d.
+template <class S>
+Variable<S, 3> conv1d(const Variable<S, 3>& x, const Variable<S, 3>& weight, const Variable<S, 1>& bias,
+                      const ConvolutionOptions& options = {}, const S* packed = nullptr) {
+  ConvolutionOptions flat = options;
+  flat.stride.height = flat.dilation.height = 1;
+  if (options.padding.rule() == Padding::given) flat.padding = Padding(0, options.padding.cells().width);
+  if (options.padding.rule() == Padding::same)
+    attend::require<OptionError>(options.stride.width == 1, "conv1d", [&] {
+      return "padding is same with stride " + std::to_string(options.stride.width) + "; same needs stride 1";
+    });
+  const auto y = conv2d(x.reshape(Shape<4>{x.dim(0), 1, x.dim(1), x.dim(2)}),
+                        weight.reshape(Shape<4>{weight.dim(0), weight.dim(1), 1, weight.dim(2)}), bias, flat, packed);
+  return y.reshape(Shape<3>{y.dim(0), y.dim(2), y.dim(3)});
+}
+
+/// Transposed convolution: the gradient of conv2d by its input, as a layer that enlarges.
+///
+///     x: (batch, height, width, in)  weight: (in, out/groups, kernel height, kernel width)  bias: (out), or absent
+///       ->  (batch, out height, out width, out)
+///     out = (extent - 1) stride - 2 padding + dilation (kernel - 1) + output_padding + 1
+///
+/// Every x[b, i, j] adds itself times the weight around y[b, i stride - padding, j stride - padding]. Saves x and
+/// weight. Throws ShapeError for channels that do not fit and an empty result; OptionError for options that fit no
+/// input, such as an output_padding that is not smaller than stride or dilation. torch.nn.functional.conv_transpose2d
+template <class S>
+Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& weight, const Variable<S, 1>& bias,
+                                const TransposedConvolutionOptions& options = {}) {
+  const Pair kernel(weight.dim(2), weight.dim(3)), more = options.output_padding;
+  detail::check_convolution("conv_transpose2d", kernel, options.stride, options.padding, options.dilation,
+                            options.groups);
+  detail::check_output_padding("conv_transpose2d", more, options.stride, options.dilation);
+  Operation<S> op("conv_transpose2d", x, weight, bias);
+  ConvolutionShape s;  // of the convolution from y to x
+  s.batch = x.dim(0), s.out_height = x.dim(1), s.out_width = x.dim(2), s.out_channels = x.dim(3);
+  s.groups = options.groups, s.in_channels = weight.dim(1) * s.groups;
+  s.kernel = kernel, s.stride = options.stride, s.dilation = options.dilation;
+  s.pad_top = options.padding.height, s.pad_left = options.padding.width;
+  op.require(s.out_channels == weight.dim(0) && s.out_channels >= 1, [&] {
+    return "x has shape " + to_string(x.shape()) + "; with weight of shape " + to_string(weight.shape()) +
+           " its last axis must be in_channels = " + std::to_string(weight.dim(0));
+  });
+  op.require(s.out_channels % s.groups == 0 && weight.dim(1) >= 1, [&] {
+    return "weight has shape " + to_string(weight.shape()) +
+           "; its first axis must be a multiple of groups = " + std::to_string(s.groups);
+  });
+  detail::check_bias(op, bias, s.in_channels);
+  s.height =
+      (s.out_height - 1) * s.stride.height - 2 * s.pad_top + s.dilation.height * (kernel.height - 1) + more.height + 1;
+  s.width =
+      (s.out_width - 1) * s.stride.width - 2 * s.pad_left + s.dilation.width * (kernel.width - 1) + more.width + 1;
+  op.require(s.out_height >= 1 && s.out_width >= 1 && s.height >= 1 && s.width >= 1, [&] {
+    return "x has shape " + to_string(x.shape()) + "; with kernel_size " + to_string(kernel) + " and padding " +
+           to_string(options.padding) + " the result would be " + std::to_string(s.height) + " by " +
+           std::to_string(s.width);
+  });
+  const auto y = op.result(Shape<4>{s.batch, s.height, s.width, s.in_channels});
+  fill_pixels(s.batch * s.height * s.width, s.in_channels, present(bias) ? bias.data() : static_cast<const S*>(nullptr),
+              op.data(y));
+  convolution_backward_input(s, x.data(), weight.data(), op.data(y));
+  if (op.records()) {
+    const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
+    op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
+                  ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
+      const S* g = pass.of(dy);
+      if (S* d = pass.add_to(db)) add_column_sums(g, s.batch * s.height * s.width, s.in_channels, d);
+      if (S* d = pass.add_to(dw)) convolution_backward_weight(s, g, xs.get(), d);
+      if (S* d = pass.add_to(dx)) {
+        const auto packed = make_buffer<S>(packed_convolution_size(s));
+        pack_convolution(s, ws.get(), packed.get());
+        const auto result = make_buffer<S>(dx.size);
+        convolution_forward(s, g, packed.get(), static_cast<const S*>(nullptr), result.get());
+        for (Index i = 0; i < dx.size; ++i) d[i] += result.get()[i];
+      }
+    });
+  }
+  return y;
+}
+
+ATTEND_END

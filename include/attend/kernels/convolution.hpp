@@ -1,0 +1,137 @@
+#pragma once
+#include "attend/kernels/depthwise_convolution.hpp"
+#include "attend/kernels/gather_product.hpp"
+
+ATTEND_BEGIN
+
+namespace detail {
+
+inline Gather convolution_gather(const ConvolutionShape& s) {
+  Gather g;
+  g.batch = s.batch, g.height = s.height, g.width = s.width;
+  g.channels = s.group_in(), g.pixel = s.in_channels;
+  g.rows_h = s.out_height, g.rows_w = s.out_width;
+  g.step_h = s.stride.height, g.step_w = s.stride.width;
+  for (Index t = 0; t < s.kernel.height; ++t) g.offset_h.push_back(t * s.dilation.height - s.pad_top);
+  for (Index t = 0; t < s.kernel.width; ++t) g.offset_w.push_back(t * s.dilation.width - s.pad_left);
+  return g;
+}
+
+/// The input cells first, first + stride, ... along one axis, all reached by the same taps; `offset` is where a tap's
+/// output lies relative to the cell's number. Taps descend, so that offsets ascend.
+struct ConvolutionPhase {
+  Index first = 0, count = 0;
+  std::vector<Index> taps, offsets;
+};
+inline ConvolutionPhase convolution_phase(Index first, Index extent, Index kernel, Index stride, Index dilation,
+                                          Index pad) {
+  ConvolutionPhase phase;
+  phase.first = first;
+  phase.count = first < extent ? (extent - first + stride - 1) / stride : 0;
+  for (Index t = kernel - 1; t >= 0; --t)
+    if ((first + pad - t * dilation) % stride == 0) {
+      phase.taps.push_back(t);
+      phase.offsets.push_back((first + pad - t * dilation) / stride);
+    }
+  return phase;
+}
+
+}  // namespace detail
+
+/// Numbers in the packed form of a convolution's weight.
+inline Index packed_convolution_size(const ConvolutionShape& s) {
+  return s.out_channels * s.group_in() * s.kernel.height * s.kernel.width;
+}
+
+/// weight (out, in/groups, kh, kw) -> for each group (kh, kw, in/groups, out/groups); of a depthwise convolution (kh,
+/// kw, channels).
+template <class S>
+void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
+  const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
+  if (s.depthwise()) {
+    for (Index t = 0; t < taps; ++t)
+      for (Index c = 0; c < s.out_channels; ++c) packed[t * s.out_channels + c] = weight[c * taps + t];
+    return;
+  }
+  for (Index g = 0; g < s.groups; ++g, weight += out * in * taps, packed += out * in * taps)
+    for (Index t = 0; t < taps; ++t)
+      for (Index i = 0; i < in; ++i)
+        for (Index o = 0; o < out; ++o) packed[(t * in + i) * out + o] = weight[(o * in + i) * taps + t];
+}
+
+/// Every pixel of y (pixels, channels) = bias, or zeros without one: what the products add to.
+template <class S>
+void fill_pixels(Index pixels, Index channels, const S* bias, S* y) {
+  parallel_for(pixels, std::max<Index>(1, 16384 / std::max<Index>(channels, 1)), [&](Index begin, Index end) {
+    if (!bias) {
+      std::fill_n(y + begin * channels, (end - begin) * channels, S(0));
+      return;
+    }
+    for (Index p = begin; p < end; ++p) std::copy_n(bias, channels, y + p * channels);
+  });
+}
+
+/// y[b, oh, ow, o] = bias[o] + sum over taps (t, u) and channels c of o's group of
+///                   weight[o, c, t, u] x[b, oh stride + t dilation - pad, ow stride + u dilation - pad, c]
+/// x: (batch, height, width, in)  packed: pack_convolution  bias: (out) or null  y: (batch, out_height, out_width, out)
+template <class S>
+void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed, const S* bias, S* y) {
+  if (s.depthwise()) return depthwise_forward(s, x, packed, bias, y);
+  fill_pixels(s.batch * s.out_height * s.out_width, s.out_channels, bias, y);
+  const detail::Gather gather = detail::convolution_gather(s);
+  const detail::Scatter to{s.out_height, s.out_width, s.out_channels};
+  for (Index g = 0; g < s.groups; ++g)
+    detail::add_gather_product(gather, x + g * s.group_in(), packed + g * gather.columns() * s.group_out(),
+                               s.group_out(), to, y + g * s.group_out());
+}
+
+/// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
+/// Input cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
+template <class S>
+void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
+  if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);
+  const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
+  for (Index first_h = 0; first_h < std::min(s.stride.height, s.height); ++first_h) {
+    const auto rows =
+        detail::convolution_phase(first_h, s.height, s.kernel.height, s.stride.height, s.dilation.height, s.pad_top);
+    if (rows.taps.empty()) continue;
+    for (Index first_w = 0; first_w < std::min(s.stride.width, s.width); ++first_w) {
+      const auto columns =
+          detail::convolution_phase(first_w, s.width, s.kernel.width, s.stride.width, s.dilation.width, s.pad_left);
+      if (columns.taps.empty()) continue;
+      detail::Gather gather;
+      gather.batch = s.batch, gather.height = s.out_height, gather.width = s.out_width;
+      gather.channels = out, gather.pixel = s.out_channels;
+      gather.rows_h = rows.count, gather.rows_w = columns.count;
+      gather.offset_h = rows.offsets, gather.offset_w = columns.offsets;
+      const detail::Scatter to{s.height, s.width, s.in_channels, first_h, first_w, s.stride.height, s.stride.width};
+      const auto packed = make_buffer<S>(gather.columns() * in);
+      for (Index g = 0; g < s.groups; ++g) {
+        S* p = packed.get();
+        for (const Index t : rows.taps)
+          for (const Index u : columns.taps)
+            for (Index o = 0; o < out; ++o)
+              for (Index i = 0; i < in; ++i) *p++ = weight[((g * out + o) * in + i) * taps + t * s.kernel.width + u];
+        detail::add_gather_product(gather, dy + g * out, packed.get(), in, to, dx + g * in);
+      }
+    }
+  }
+}
+
+/// dweight (out, in/groups, kh, kw) += sum over samples and pixels of dy x.
+template <class S>
+void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, S* dweight) {
+  if (s.depthwise()) return depthwise_backward_weight(s, x, dy, dweight);
+  const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
+  const detail::Gather gather = detail::convolution_gather(s);
+  const auto product = make_buffer<S>(gather.columns() * out);
+  for (Index g = 0; g < s.groups; ++g) {
+    detail::gather_transposed_product(gather, x + g * in, dy + g * out, s.out_channels, out, product.get());
+    for (Index t = 0; t < taps; ++t)
+      for (Index i = 0; i < in; ++i)
+        for (Index o = 0; o < out; ++o)
+          dweight[((g * out + o) * in + i) * taps + t] += product.get()[(t * in + i) * out + o];
+  }
+}
+
+ATTEND_END

@@ -1,0 +1,71 @@
+#pragma once
+#include "attend/autograd/layer.hpp"
+#include "attend/functional/convolution.hpp"
+
+ATTEND_BEGIN
+
+struct Conv2dOptions {
+  Index in_channels = 0;
+  Index out_channels = 0;
+  Pair kernel_size = 0;  ///< height and width, or one number for both
+  Pair stride = 1;       ///< input cells from one output to the next
+  Padding padding = 0;   ///< cells at each side, or Padding::same (stride 1) or Padding::valid
+  Pair dilation = 1;     ///< input cells from one tap to the next
+  Index groups = 1;      ///< blocks of channels that do not see each other; in_channels: depthwise
+  PaddingMode padding_mode = PaddingMode::zeros;  ///< what stands in the padding
+  bool bias = true;
+};
+
+/// Two-dimensional convolution; formula and sizes at `conv2d`.
+///
+///     x: (batch, height, width, in_channels)  ->  (batch, out height, out width, out_channels)
+///
+/// weight: (out_channels, in_channels/groups, kernel height, kernel width)  bias: (out_channels)
+/// Both start uniform in +-1/sqrt(in_channels/groups kernel height kernel width), as torch.nn.Conv2d.
+template <class S>
+class Conv2d : public Layer<Conv2d<S>> {
+ public:
+  Conv2d(const Conv2dOptions& options, Rng& rng)
+      : options_(checked(options)),
+        weight_({options.out_channels, options.in_channels / options.groups, options.kernel_size.height,
+                 options.kernel_size.width},
+                rng, bound(options)) {
+    if (options.bias) bias_.emplace(Shape<1>{options.out_channels}, rng, bound(options));
+  }
+
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    const Conv2dOptions& o = options_;
+    return conv2d(x, weight_.on(x), on(bias_, x), {o.stride, o.padding, o.dilation, o.groups, o.padding_mode},
+                  x.link() ? nullptr : packed());
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("weight", self.weight_);
+    if (self.bias_) visit("bias", *self.bias_);
+  }
+  const Conv2dOptions& options() const { return options_; }
+
+ private:
+  static const Conv2dOptions& checked(const Conv2dOptions& o) {
+    detail::check_convolution("Conv2d", o.kernel_size, o.stride, o.padding, o.dilation, o.groups);
+    detail::check_channels("Conv2d", o.in_channels, o.out_channels, o.groups);
+    return o;
+  }
+  static double bound(const Conv2dOptions& o) {
+    return 1 / std::sqrt(static_cast<double>(o.in_channels / o.groups) * static_cast<double>(o.kernel_size.height) *
+                         static_cast<double>(o.kernel_size.width));
+  }
+  const S* packed() const {
+    ConvolutionShape s;
+    s.in_channels = options_.in_channels, s.out_channels = options_.out_channels;
+    s.kernel = options_.kernel_size, s.groups = options_.groups;
+    return weight_.derived(packed_convolution_size(s),
+                           [s](const S* weight, S* form) { pack_convolution(s, weight, form); });
+  }
+
+  Conv2dOptions options_;
+  Parameter<S, 4> weight_;
+  std::optional<Parameter<S, 1>> bias_;
+};
+
+ATTEND_END

@@ -1,0 +1,198 @@
+#include <gtest/gtest.h>
+
+#include "attend/layers/adaptive_pool.hpp"
+#include "attend/layers/avg_pool.hpp"
+#include "attend/layers/conv1d.hpp"
+#include "attend/layers/conv2d.hpp"
+#include "attend/layers/conv_transpose2d.hpp"
+#include "attend/layers/global_pool.hpp"
+#include "attend/layers/max_pool.hpp"
+#include "attend/layers/upsample.hpp"
+#include "attend/testing/gradient_check.hpp"
+#include "attend/testing/reference_convolution.hpp"
+#include "expect_error.hpp"
+
+using namespace attend;
+using namespace attend::testing;
+
+namespace {
+template <class S, class L>
+std::string state(const L& layer) {
+  std::string text;
+  for (const auto& p : parameters<S>(layer)) text += p.name + to_string(p->shape()) + " ";
+  return text;
+}
+template <class L>
+void expect_gradients(L layer, const Shape<4>& x) {
+  const auto report = check_gradients(
+      layer, [&](const auto& in) { return layer(in); }, random_tensor<double, 4>(x, 1));
+  EXPECT_TRUE(report.ok()) << report.text();
+}
+}  // namespace
+
+TEST(Conv2d, HasPyTorchsParameters) {
+  Rng rng(1);
+  EXPECT_EQ(state<float>(Conv2d<float>({.in_channels = 6, .out_channels = 4, .kernel_size = {3, 5}, .groups = 2}, rng)),
+            "weight(4, 3, 3, 5) bias(4) ");
+  EXPECT_EQ(state<float>(Conv2d<float>({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .bias = false}, rng)),
+            "weight(4, 3, 3, 3) ");
+  EXPECT_EQ(state<float>(Conv1d<float>({.in_channels = 6, .out_channels = 4, .kernel_size = 3, .groups = 2}, rng)),
+            "weight(4, 3, 3) bias(4) ");
+  EXPECT_EQ(state<float>(
+                ConvTranspose2d<float>({.in_channels = 6, .out_channels = 4, .kernel_size = {3, 5}, .groups = 2}, rng)),
+            "weight(6, 2, 3, 5) bias(4) ");
+  EXPECT_EQ(state<float>(GeM2d<float>()), "p(1) ");
+  EXPECT_EQ(state<float>(MaxPool2d({.kernel_size = 2})), "");
+}
+
+TEST(Conv2d, StartsUniformWithinOneOverTheRootOfFanIn) {
+  Rng rng(1);
+  const Conv2d<double> layer({.in_channels = 32, .out_channels = 64, .kernel_size = {3, 5}, .groups = 2}, rng);
+  const double bound = 1 / std::sqrt(16.0 * 15);
+  for (const auto& p : parameters<double>(layer)) {
+    double largest = 0, squares = 0;
+    for (Index i = 0; i < p->size(); ++i)
+      largest = std::max(largest, std::abs(p->data()[i])), squares += p->data()[i] * p->data()[i];
+    EXPECT_LE(largest, bound) << p.name;
+    EXPECT_GT(largest, 0.9 * bound) << p.name;
+    // the variance of a uniform value is bound^2 / 3; 4 deviations of its estimate, sqrt(4/45 / n) bound^2
+    EXPECT_NEAR(squares / static_cast<double>(p->size()), bound * bound / 3,
+                4 * std::sqrt(4.0 / 45 / static_cast<double>(p->size())) * bound * bound)
+        << p.name;
+  }
+  const ConvTranspose2d<double> transposed({.in_channels = 8, .out_channels = 64, .kernel_size = 3}, rng);
+  for (const auto& p : parameters<double>(transposed))
+    for (Index i = 0; i < p->size(); ++i) EXPECT_LE(std::abs(p->data()[i]), 1 / std::sqrt(64.0 * 9));
+}
+
+TEST(Conv2d, APackedWeightIsRenewedWhenTheWeightIsEdited) {
+  Rng rng(1);
+  for (const Index groups : {1, 2, 4}) {
+    Conv2d<double> layer({.in_channels = 4, .out_channels = 4, .kernel_size = 3, .padding = 1, .groups = groups}, rng);
+    const auto x = random_tensor<double, 4>({2, 5, 6, 4}, 2);
+    const auto expect_right = [&] {
+      const auto found = parameters<double>(layer);
+      Tensor<double, 4> w(4, 4 / groups, 3, 3);
+      Tensor<double, 1> b(4);
+      std::copy_n(found[0]->data(), w.size(), w.data());
+      std::copy_n(found[1]->data(), b.size(), b.data());
+      const auto expected = reference_conv2d(x, w, b, {.padding = 1, .groups = groups});
+      for (int call = 0; call < 2; ++call) {
+        const auto y = layer(x);
+        for (Index i = 0; i < y.size(); ++i) ASSERT_NEAR(y.data()[i], expected.data()[i], 1e-14);  // 37 terms below 1
+      }
+    };
+    expect_right();
+    parameters<double>(layer)[0]->edit_flat().setConstant(0.25);
+    expect_right();
+    parameters<double>(layer)[0]->edit_flat()(7) = -1;
+    expect_right();
+  }
+}
+
+TEST(Conv2d, TensorsAndVariablesGiveTheSameBits) {
+  Rng rng(1);
+  const Conv2d<float> layer({.in_channels = 33, .out_channels = 17, .kernel_size = 3, .padding = Padding::same}, rng);
+  const auto x = random_tensor<float, 4>({3, 9, 8, 33}, 2);
+  Tape<float> tape(Mode::training);
+  const auto plain = layer(x), recorded = layer(tape.input(x)).tensor();
+  for (Index i = 0; i < plain.size(); ++i) ASSERT_EQ(plain.data()[i], recorded.data()[i]);
+}
+
+TEST(Conv2d, GradientsOfTheLayers) {
+  Rng rng(1);
+  expect_gradients(Conv2d<double>({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .padding = 1}, rng),
+                   {2, 4, 5, 3});
+  expect_gradients(
+      Conv2d<double>({.in_channels = 3, .out_channels = 4, .kernel_size = {2, 3}, .stride = 2, .bias = false}, rng),
+      {2, 4, 5, 3});
+  expect_gradients(Conv2d<double>({.in_channels = 4,
+                                   .out_channels = 6,
+                                   .kernel_size = 3,
+                                   .padding = Padding::same,
+                                   .groups = 2,
+                                   .padding_mode = PaddingMode::circular},
+                                  rng),
+                   {2, 4, 5, 4});
+  expect_gradients(
+      ConvTranspose2d<double>(
+          {.in_channels = 3, .out_channels = 4, .kernel_size = 3, .stride = 2, .padding = 1, .output_padding = 1}, rng),
+      {2, 4, 3, 3});
+  expect_gradients(GeM2d<double>({.p = 2, .eps = 0.5}), {2, 4, 5, 3});
+  Conv1d<double> sequence({.in_channels = 3,
+                           .out_channels = 4,
+                           .kernel_size = 4,
+                           .padding = Padding::same,
+                           .padding_mode = PaddingMode::replicate},
+                          rng);
+  const auto report = check_gradients(
+      sequence, [&](const auto& x) { return sequence(x); }, random_tensor<double, 3>({2, 7, 3}, 1));
+  EXPECT_TRUE(report.ok()) << report.text();
+}
+
+TEST(Conv2d, AFrozenWeightGetsNoGradientAndItsInputDoes) {
+  Rng rng(1);
+  Conv2d<double> layer({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .padding = 1}, rng);
+  parameters<double>(layer)[0]->set_trainable(false);
+  expect_gradients(layer, {2, 4, 5, 3});
+}
+
+TEST(Layers, PoolsAndResizesNeedNoScalar) {
+  const auto x = random_tensor<float, 4>({2, 6, 8, 3}, 1);
+  EXPECT_EQ(to_string(shape_of(MaxPool2d({.kernel_size = 2})(x))), "(2, 3, 4, 3)");
+  EXPECT_EQ(to_string(shape_of(AvgPool2d({.kernel_size = {3, 2}})(x))), "(2, 2, 4, 3)");
+  EXPECT_EQ(to_string(shape_of(AdaptiveAvgPool2d({.output_size = {2, 3}})(x))), "(2, 2, 3, 3)");
+  EXPECT_EQ(to_string(shape_of(AdaptiveMaxPool2d()(x))), "(2, 1, 1, 3)");
+  EXPECT_EQ(to_string(shape_of(GlobalAveragePool2d()(x))), "(2, 3)");
+  EXPECT_EQ(to_string(shape_of(GlobalMaxPool2d()(x))), "(2, 3)");
+  EXPECT_EQ(to_string(shape_of(Upsample({.scale_factor = 1.5, .mode = Interpolation::bilinear})(x))), "(2, 9, 12, 3)");
+  const auto sequence = random_tensor<double, 3>({2, 7, 3}, 1);
+  EXPECT_EQ(to_string(shape_of(MaxPool1d({.kernel_size = 3, .stride = 2})(sequence))), "(2, 3, 3)");
+  EXPECT_EQ(to_string(shape_of(AvgPool1d({.kernel_size = 3})(sequence))), "(2, 2, 3)");
+}
+
+TEST(BadInput, ConvolutionLayers) {
+  Rng rng(1);
+  const auto conv = [&](Conv2dOptions o) {
+    return [=] {
+      Rng r(1);
+      Conv2d<float>(o, r);
+    };
+  };
+  expect_error<OptionError>(conv({}), {"[Conv2d]", "kernel_size is (0, 0)"});
+  expect_error<OptionError>(conv({.kernel_size = 3}), {"in_channels is 0", "out_channels 0"});
+  expect_error<OptionError>(conv({.in_channels = 6, .out_channels = 4, .kernel_size = 3, .groups = 4}),
+                            {"groups is 4", "in_channels = 6", "out_channels = 4"});
+  expect_error<OptionError>(conv({.in_channels = 4, .out_channels = 6, .kernel_size = 3, .groups = 4}),
+                            {"groups is 4"});
+  expect_error<OptionError>(conv({.in_channels = 4, .out_channels = 6, .kernel_size = 3, .groups = -1}),
+                            {"groups is -1"});
+  expect_error<OptionError>(
+      conv({.in_channels = 4, .out_channels = 6, .kernel_size = 3, .stride = {1, 2}, .padding = Padding::same}),
+      {"same", "stride (1, 2)"});
+  expect_error<OptionError>(
+      [] {
+        Rng r(1);
+        Conv1d<float>({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .stride = 0}, r);
+      },
+      {"[Conv1d]", "stride is (0, 0)"});
+  expect_error<OptionError>(
+      [] {
+        Rng r(1);
+        ConvTranspose2d<float>(
+            {.in_channels = 3, .out_channels = 4, .kernel_size = 3, .stride = 2, .output_padding = 2}, r);
+      },
+      {"[ConvTranspose2d]", "output_padding is (2, 2)"});
+  expect_error<OptionError>([] { MaxPool2d(MaxPoolOptions{}); }, {"[MaxPool2d]", "kernel_size"});
+  expect_error<OptionError>([] { AvgPool2d({.kernel_size = 2, .padding = 2}); }, {"[AvgPool2d]", "padding is (2, 2)"});
+  expect_error<OptionError>([] { MaxPool1d(MaxPoolOptions{}); }, {"[MaxPool1d]", "kernel_size"});
+  expect_error<OptionError>([] { AvgPool1d(AvgPoolOptions{}); }, {"[AvgPool1d]", "kernel_size"});
+  expect_error<OptionError>([] { AdaptiveAvgPool2d({.output_size = -1}); }, {"[AdaptiveAvgPool2d]", "output_size"});
+  expect_error<OptionError>([] { AdaptiveMaxPool2d({.output_size = -1}); }, {"[AdaptiveMaxPool2d]", "output_size"});
+  expect_error<OptionError>([] { GeM2d<float>({.p = 0}); }, {"[GeM2d]", "p is 0"});
+  expect_error<OptionError>([] { GeM2d<float>({.eps = -1}); }, {"[GeM2d]", "eps -1"});
+  expect_error<OptionError>([] { Upsample({.size = 2, .scale_factor = 2}); }, {"[Upsample]", "give one of them"});
+  const Conv2d<float> layer({.in_channels = 3, .out_channels = 4, .kernel_size = 3}, rng);
+  expect_error<ShapeError>([&] { layer(Tensor<float, 4>(2, 5, 6, 4)); },
+                           {"(2, 5, 6, 4)", "(4, 3, 3, 3)", "in_channels = 3"});
+}
