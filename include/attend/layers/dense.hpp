@@ -5,33 +5,47 @@
 ATTEND_BEGIN
 
 struct DenseOptions {
-  Index in_features = 0;
-  Index out_features = 0;
+  Index in_features = 0;   ///< extent of the last axis of x
+  Index out_features = 0;  ///< extent of the last axis of the result
+  bool bias = true;        ///< add a vector to every row
 };
 
-/// y = x W^T + b over the last axis.  weight: (out_features, in_features)  bias: (out_features)
+/// y = x W^T + b over the last axis.  x: (..., in_features)  ->  (..., out_features).
+/// weight: (out_features, in_features)  bias: (out_features), both uniform in +-1 / sqrt(in_features).  torch.nn.Linear
 template <class S>
 class Dense : public Layer<Dense<S>> {
  public:
-  Dense(const DenseOptions& o, Rng& rng)
-      : weight_({o.out_features, o.in_features}, rng, 1 / std::sqrt(double(o.in_features))), bias_({o.out_features}, rng, 1 / std::sqrt(double(o.in_features))) {}
+  Dense(const DenseOptions& options, Rng& rng)
+      : weight_({checked(options).out_features, options.in_features}, rng, bound(options)) {
+    if (options.bias) bias_.emplace(Shape<1>{options.out_features}, rng, bound(options));
+  }
 
-  template <int R> Variable<S, R> forward(const Variable<S, R>& x) const {
-    return dense(x, weight_.on(x), bias_.on(x), x.link() ? nullptr : transposed());  // a training step would use the packed form only once
+  template <int R>
+  Variable<S, R> forward(const Variable<S, R>& x) const {
+    const Index out = weight_.shape()[0], in = weight_.shape()[1];
+    return dense(x, weight_.on(x), on(bias_, x), PackedDense<S>::of(weight_, out, in));
   }
-  template <class Self, class Visit> static void children(Self& self, Visit&& visit) {
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
     visit("weight", self.weight_);
-    visit("bias", self.bias_);
+    if (self.bias_) visit("bias", *self.bias_);
   }
+  /// Write access for a block that draws its weights in another way.
+  Parameter<S, 2>& weight() { return weight_; }
+  std::optional<Parameter<S, 1>>& bias() { return bias_; }
 
  private:
-  const S* transposed() const {
-    return weight_.derived(weight_.size(), [out = weight_.shape()[0], in = weight_.shape()[1]](const S* w, S* t) {
-      for (Index o = 0; o < out; ++o) for (Index i = 0; i < in; ++i) t[i * out + o] = w[o * in + i];
+  static const DenseOptions& checked(const DenseOptions& o) {
+    require<OptionError>(o.in_features > 0 && o.out_features > 0, "Dense", [&] {
+      return "in_features is " + std::to_string(o.in_features) + " and out_features " + std::to_string(o.out_features) +
+             "; both must be at least 1";
     });
+    return o;
   }
+  static double bound(const DenseOptions& o) { return 1 / std::sqrt(static_cast<double>(o.in_features)); }
+
   Parameter<S, 2> weight_;
-  Parameter<S, 1> bias_;
+  std::optional<Parameter<S, 1>> bias_;
 };
 
 ATTEND_END
