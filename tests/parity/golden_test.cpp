@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "attend/train/moments.hpp"
+
 namespace golden {
 namespace {
 using Json = nlohmann::json;
@@ -265,22 +267,10 @@ void Run<S>::finish() {
 
 template <class S>
 void Run<S>::compare_buffers(const attend::Gradients<S>& gradients) const {
-  for (const auto& name : golden_.names("after.")) {
-    const auto p = std::find_if(parameters_.begin(), parameters_.end(), [&](const auto& q) { return q.name == name; });
-    if (p == parameters_.end()) continue;  // `fill` has said so
-    std::vector<S> now((*p)->data(), (*p)->data() + (*p)->size());
-    for (const auto& m : gradients.moments()) {  // what an optimizer's step does with them
-      const S unbiased = S(m.count) / S(m.count - 1);
-      for (std::size_t k = 0; k < now.size(); ++k)
-        if ((*p)->id() == m.mean_id)
-          now[k] += m.momentum * (m.mean[k] - now[k]);
-        else if ((*p)->id() == m.variance_id)
-          now[k] += m.momentum * (m.variance[k] * unbiased - now[k]);
-        else if ((*p)->id() == m.batches_id)
-          now[k] += 1;
-    }
-    compare("after." + name, now.data(), now.size());
-  }
+  attend::store_moments(parameters_, gradients);
+  for (const std::string& name : golden_.names("after."))
+    for (const auto& p : parameters_)
+      if (p.name == name) compare("after." + name, p->data(), static_cast<std::size_t>(p->size()));
 }
 
 template class Run<double>;

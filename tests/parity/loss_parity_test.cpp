@@ -9,11 +9,7 @@ using namespace attend;
 template <int R>
 golden::Check ce(const CrossEntropyOptions& o) {
   return golden::check([o](auto& run) -> void {
-    const golden::Flat flat = run.golden().read("input.1");
-    Shape<R - 1> shape{};
-    std::copy(flat.shape.begin(), flat.shape.end(), shape.begin());
-    Tensor<std::int64_t, R - 1> labels(shape);
-    std::copy(flat.values.begin(), flat.values.end(), labels.data());
+    const auto labels = run.template tensor<R - 1, std::int64_t>("input.1");
     run.output(cross_entropy(run.template input<R>(0), labels, o));
     run.finish();
   });
