@@ -33,7 +33,7 @@ class StoredArray {
       return described() + " has shape " + to_string(shape_) + "; rank " + std::to_string(R) + " was asked for";
     });
     Shape<R> shape{};
-    std::copy(shape_.begin(), shape_.end(), shape.begin());
+    for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = shape_[i];
     Tensor<S, R> result(shape);
     read(result.data());
     return result;
