@@ -1,5 +1,7 @@
 #pragma once
 #include "attend/autograd/recording.hpp"
+#include "attend/functional/arithmetic.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/layers/any_layer.hpp"
 #include "attend/layers/dense.hpp"
 #include "attend/layers/embedding.hpp"
