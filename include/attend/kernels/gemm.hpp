@@ -25,14 +25,46 @@ bool all_finite(Index rows, Index cols, const S* x, Index ld) {
 
 }  // namespace detail
 
+template <class S>
+void gemm(Side, Side, Index, Index, Index, S, const S*, Index, const S*, Index, S, S*, Index,
+          Zeros = Zeros::multiplied);
+
+namespace detail {
+
+/// A result of fewer columns than half a vector, as its transpose: the same sums, a vector of rows at a time.
+template <class S>
+void gemm_narrow(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b,
+                 Index ldb, S beta, S* c, Index ldc) {
+  const auto other = [](Side side) { return side == Side::plain ? Side::transposed : Side::plain; };
+  constexpr Index rows = 512;
+  parallel_for(m, m * n * k < 200000 ? m : rows, [&](Index first, Index last) {
+    const Scratch<S> scratch(n * rows);
+    for (Index row = first; row < last; row += rows) {
+      const Index count = std::min(rows, last - row);
+      S* t = scratch.get();
+      if (beta != S(0))
+        for (Index j = 0; j < n; ++j)
+          for (Index i = 0; i < count; ++i) t[j * count + i] = c[(row + i) * ldc + j];
+      gemm<S>(other(side_b), other(side_a), n, count, k, alpha, b, ldb, a + (side_a == Side::plain ? row * lda : row),
+              lda, beta, t, count);
+      for (Index i = 0; i < count; ++i)
+        for (Index j = 0; j < n; ++j) c[(row + i) * ldc + j] = t[j * count + i];
+    }
+  });
+}
+
+}  // namespace detail
+
 /// C = alpha op(A) op(B) + beta C;  op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta =
 /// 0 ignores what C holds, alpha = 0 what A and B hold. C overlaps neither.
 template <class S>
 void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb,
-          S beta, S* c, Index ldc, Zeros zeros = Zeros::multiplied) {
+          S beta, S* c, Index ldc, Zeros zeros) {
   if (m <= 0 || n <= 0) return;
   if (alpha == S(0)) k = 0;
   constexpr Index lanes = gemm_tile::lanes<S>;
+  if (2 * n <= lanes && m >= 2 * lanes && k > 0 && zeros == Zeros::multiplied)
+    return detail::gemm_narrow(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
   detail::Strips<S> strips;
   if (side_b == Side::plain && m <= 3 * gemm_tile::tile_rows) {  // too few rows to earn back the packing
     strips.plain = b;

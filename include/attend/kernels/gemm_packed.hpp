@@ -55,11 +55,17 @@ struct PlainRows {
 template <class S>
 struct TransposedRows {
   static constexpr Side side = Side::transposed;
+  static constexpr Index line = 64 / sizeof(S), ahead = 16;
   const S* data;
   Index ld;
   static constexpr bool in_place = false;
   const S* block(Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) const {
-    for (Index l = 0; l < depth; ++l) std::copy_n(data + (k0 + l) * ld + row, rows, scratch + l * block_ld);
+    for (Index l = 0; l < depth; ++l) {
+      const S* from = data + (k0 + l) * ld + row;
+      for (Index i = 0; i < rows; i += line)
+        __builtin_prefetch(from + ahead * ld + i);  // short runs far apart: no stream for the hardware
+      std::copy_n(from, rows, scratch + l * block_ld);
+    }
     return scratch;
   }
 };
@@ -206,37 +212,50 @@ void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, 
     else
       lda = A::side == Side::plain ? blocks.depth : rows;
     const S* block = a.block(row, rows, k0, depth, made, lda);
-    if (rest > 0)  // rows short of a tile, with rows of zeros, k by k
+    const Index tail_height = rest <= 4 ? 4 : height;
+    if (rest > 1)  // rows short of a tile, with rows of zeros, k by k
       for (Index l = 0; l < depth; ++l)
-        for (Index i = 0; i < height; ++i)
-          tail[l * height + i] = i >= rest                ? S(0)
-                                 : A::side == Side::plain ? block[(whole + i) * lda + l]
-                                                          : block[l * lda + whole + i];
+        for (Index i = 0; i < tail_height; ++i)
+          tail[l * tail_height + i] = i >= rest                ? S(0)
+                                      : A::side == Side::plain ? block[(whole + i) * lda + l]
+                                                               : block[l * lda + whole + i];
     for (Index j = col; j < col_end;) {
-      const int vectors = strip_vectors((padded<S>(n) - j) / lanes<S>);
+      int vectors = strip_vectors((padded<S>(n) - j) / lanes<S>);
       Index strip_ld = 0;
       const S* strip = b.at(k0, depth, j, vectors, strip_ld);
+      if (rows == 1 && j + 6 * lanes<S> <= std::min(col_end, b.in_place_cols))
+        vectors = 6;  // of one row: two strips at once
       const Index cols = std::min<Index>(vectors * lanes<S>, n - j);
       const auto strips = [&](auto width) {
-        Tile<S> tile{depth,  block, strip, c + row * ldc + j,     lda, strip_ld, ldc,
-                     height, cols,  alpha, k0 > 0 || beta != S(0)};
+        Tile<S> tile{depth,
+                     block,
+                     strip,
+                     c + row * ldc + j,
+                     lda,
+                     strip_ld,
+                     ldc,
+                     height,
+                     cols,
+                     alpha,
+                     k0 > 0 || beta != S(0),
+                     A::in_place && j == col};
         for (Index i = 0; i < whole; i += height) {
           run<height, width, A::side, skips_zeros>(tile);
           tile.a += A::side == Side::plain ? height * lda : height;
           tile.c += height * ldc;
         }
         if (rest == 0) return;
-        tile.a = tail;
-        tile.lda = height;
         tile.rows = rest;
-        if (rest == 1)
-          run<1, width, Side::transposed, skips_zeros>(tile);
-        else if (rest <= 4 && height > 4)
-          run<std::min(4, height), width, Side::transposed, skips_zeros>(tile);
-        else
-          run<height, width, Side::transposed, skips_zeros>(tile);
+        if (rest == 1) return run<1, width, A::side, skips_zeros>(tile);
+        tile.a = tail;
+        tile.lda = tail_height;
+        if (rest <= 4) return run<4, width, Side::transposed, skips_zeros>(tile);
+        if constexpr (height > 4) run<height, width, Side::transposed, skips_zeros>(tile);
       };
-      if (vectors == 3)
+      if (vectors == 6)
+        run<1, 6, A::side, skips_zeros>(Tile<S>{depth, block, strip, c + row * ldc + j, lda, strip_ld, ldc, 1, cols,
+                                                alpha, k0 > 0 || beta != S(0), false});
+      else if (vectors == 3)
         strips(std::integral_constant<int, 3>());
       else if (vectors == 2)
         strips(std::integral_constant<int, 2>());

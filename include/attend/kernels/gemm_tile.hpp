@@ -56,7 +56,8 @@ struct Tile {
   S* c;
   Index lda, ldb, ldc, rows, cols;
   S alpha;
-  bool adds;  // c += alpha acc; otherwise c = alpha acc
+  bool adds;     // c += alpha acc; otherwise c = alpha acc
+  bool fetches;  // ahead: A comes from far away
 };
 
 template <int height, int width, Side side, bool skips_zeros, class S>
@@ -65,7 +66,7 @@ void run(const Tile<S>& tile) {
   V sum[height][width] = {};
   const S *a = tile.a, *b = tile.b;
   const Index lda = tile.lda, ldb = tile.ldb;
-  for (Index l = tile.depth; l > 0; --l) {
+  const auto step = [&] {
     V row[width];
 #pragma GCC unroll 8
     for (int j = 0; j < width; ++j) load(row[j], b + j * lanes<S>);
@@ -79,7 +80,16 @@ void run(const Tile<S>& tile) {
     }
     a += side == Side::plain ? 1 : lda;
     b += ldb;
-  }
+  };
+  constexpr Index line = 64 / sizeof(S);
+  Index left = tile.depth;
+  if (side == Side::plain && tile.fetches)
+    for (; left >= line; left -= line) {
+      for (int i = 0; i < height; ++i)
+        __builtin_prefetch(a + (height + i) * lda);  // of the next tile: too many streams for the hardware
+      for (Index l = 0; l < line; ++l) step();
+    }
+  for (; left > 0; --left) step();
   const V alpha = tile.alpha - V{};
   const auto update = [&tile, alpha](V& c, const V& acc) {
     c = tile.adds ? simd::multiply_add(alpha, acc, c) : alpha * acc;
