@@ -46,17 +46,16 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
                          [g](Index i, Index, Index) { return g[i]; });
       if (S* d = pass.add_to(dw))
         gemm<S>(Side::transposed, Side::plain, out, in, rows, 1, g, out, xs.get(), in, 1, d, in);
-      if (S* d = pass.add_to(dx))
-        gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, 1, d, in);
+      if (S* d = pass.add_to(dx)) gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, 1, d, in);
     });
   }
   return y;
 }
 }  // namespace detail
 
-/// y = x W^T + b over the last axis.  x: (..., in)  weight: (out, in)  bias: (out), or `absent<S, 1>()`  ->  (..., out).
-/// `packed`, if the caller has it, is the weight's packed form.  Saves x and W.  Throws ShapeError unless the last axis of x is
-/// in and the bias has out elements.  torch.nn.functional.linear
+/// y = x W^T + b over the last axis.  x: (..., in)  weight: (out, in)  bias: (out), or `absent<S, 1>()`  ->  (...,
+/// out). `packed`, if the caller has it, is the weight's packed form.  Saves x and W.  Throws ShapeError unless the
+/// last axis of x is in and the bias has out elements.  torch.nn.functional.linear
 template <class S, int R>
 Variable<S, R> dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
                      PackedDense<S> packed = {}) {

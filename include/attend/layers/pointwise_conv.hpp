@@ -30,7 +30,7 @@ class PointwiseConv : public Layer<PointwiseConv<S>> {
     require(x.dim(-1) == in, "PointwiseConv", [&] {
       return "x has shape " + to_string(x.shape()) + "; its last axis must be in_channels = " + std::to_string(in);
     });
-    return dense(x, weight_.on(x).reshape(Shape<2>{out, in}), on(bias_, x), x.link() ? nullptr : transposed());
+    return dense(x, weight_.on(x).reshape(Shape<2>{out, in}), on(bias_, x), PackedDense<S>::of(weight_, out, in));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -48,12 +48,6 @@ class PointwiseConv : public Layer<PointwiseConv<S>> {
              " and out_channels = " + std::to_string(o.out_channels) + " must be above 0";
     });
     return o;
-  }
-  const S* transposed() const {
-    return weight_.derived(weight_.size(), [out = weight_.shape()[0], in = weight_.shape()[1]](const S* w, S* t) {
-      for (Index o = 0; o < out; ++o)
-        for (Index i = 0; i < in; ++i) t[i * out + o] = w[o * in + i];
-    });
   }
   Parameter<S, 4> weight_;
   std::optional<Parameter<S, 1>> bias_;
