@@ -48,7 +48,9 @@ std::shared_ptr<const S> converted(const std::vector<double>& values) {
 }
 
 /// The mean's divisor as a factor. The mean of nothing is NaN, as in PyTorch.
-inline double loss_scale(Reduction reduction, double divisor) { return reduction == Reduction::sum ? 1 : 1 / divisor; }
+inline double loss_scale(attend::Reduction reduction, double divisor) {
+  return reduction == attend::Reduction::sum ? 1 : 1 / divisor;
+}
 
 /// A scalar result: `sum * scale`, where an empty mean (0 * inf) is NaN.
 template <class S>
