@@ -45,7 +45,7 @@ class Case {
 /// Agreement is asked of |found - expected| <= bound * scale.
 struct Bounds {
   double in_double = 1e-10;  ///< scale: max(1, |expected|)
-  double in_float = 1e-5;  ///< scale: the largest |expected| of the tensor, at least 0.01 (it sums terms of order one)
+  double in_float = 1e-5;    ///< scale: the largest |expected| of the tensor, at least 0.01 (it sums terms of order one)
 };
 
 /// One forward and backward pass over a case, with numbers of type S.

@@ -1,5 +1,6 @@
 #include "attend/functional/alibi.hpp"
 #include "attend/functional/position.hpp"
+#include "attend/functional/rotary.hpp"
 #include "attend/layers/relative_position_bias.hpp"
 #include "attend/layers/t5_position_bias.hpp"
 #include "parity/golden.hpp"
@@ -35,6 +36,22 @@ const golden::Cases tables("position", {
                                            {"alibi_slopes_8", slopes(8)},
                                            {"alibi_slopes_12", slopes(12)},
                                        });
+
+const auto turned = [](const RotaryOptions& o) {
+  return golden::function<4>([o](const auto& x) { return rotary(x, o); });
+};
+const auto pairs = RotaryLayout::interleaved;
+const golden::Cases rotations("position",
+                              {
+                                  {"rotary_half_plain", turned({})},
+                                  {"rotary_half_base", turned({.base = 500})},
+                                  {"rotary_half_offset", turned({.first_position = 13})},
+                                  {"rotary_half_partial", turned({.dim = 4})},
+                                  {"rotary_interleaved_plain", turned({.layout = pairs})},
+                                  {"rotary_interleaved_base", turned({.base = 500, .layout = pairs})},
+                                  {"rotary_interleaved_offset", turned({.layout = pairs, .first_position = 13})},
+                                  {"rotary_interleaved_partial", turned({.layout = pairs, .dim = 4})},
+                              });
 
 const auto window = [](const RelativePositionBiasOptions& o) { return layer<RelativePositionBias, 4>(o); };
 const auto t5 = [](const T5PositionBiasOptions& o) { return layer<T5PositionBias, 4>(o); };

@@ -57,24 +57,24 @@ def sdpa():
 
 
 class Additive(nn.Module):
-    """w^T tanh(W1 q + W2 k + b) (Bahdanau 2015, survey eq. 6)."""
+    """w^T tanh(W1 q + b + W2 k) (Bahdanau 2015, survey eq. 6)."""
 
-    def __init__(self, query_dim, key_dim, hidden):
+    def __init__(self, dim):
         super().__init__()
-        self.query = nn.Linear(query_dim, hidden)
-        self.key = nn.Linear(key_dim, hidden, bias=False)
-        self.energy = nn.Linear(hidden, 1, bias=False)
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim, bias=False)
+        self.weight = nn.Parameter(torch.empty(dim))
 
     def forward(self, q, k):
-        return self.energy(torch.tanh(self.query(q)[..., :, None, :] + self.key(k)[..., None, :, :])).squeeze(-1)
+        return torch.tanh(self.query(q)[..., :, None, :] + self.key(k)[..., None, :, :]) @ self.weight
 
 
 class General(nn.Module):
     """k^T W q (Luong 2015)."""
 
-    def __init__(self, query_dim, key_dim):
+    def __init__(self, dim):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(key_dim, query_dim))
+        self.weight = nn.Parameter(torch.empty(dim, dim))
 
     def forward(self, q, k):
         return q @ self.weight.t() @ k.transpose(-1, -2)
@@ -104,14 +104,10 @@ class Attention(nn.Module):
 def scores():
     f = Family("score")
     layout = {f"input.{i}": "heads_first" for i in range(3)} | {"output": "heads_first"}
-    for name, make, q, k in [
-        ("dot", lambda: Dot(False), 6, 6), ("scaled_dot", lambda: Dot(True), 6, 6),
-        ("general", lambda: General(5, 6), 5, 6), ("additive", lambda: Additive(5, 6, 7), 5, 6),
-    ]:
-        shapes = [(2, 3, 4, q), (2, 3, 5, k), (2, 3, 5, 7)]
-        options = dict(query_dim=q, key_dim=k, hidden=7)
-        f.case(name, Attention(make()), shapes, options, layout=layout, origin="attention, " + name)
-        f.case(name + "_mask", Attention(make()), shapes + [bools((2, 1, 4, 5), 8)], options, layout=layout, origin="attention, " + name)
+    for name, make in [("dot", lambda: Dot(False)), ("scaled_dot", lambda: Dot(True)), ("general", lambda: General(6)), ("additive", lambda: Additive(6))]:
+        shapes = [(2, 3, 4, 6), (2, 3, 5, 6), (2, 3, 5, 7)]
+        f.case(name, Attention(make()), shapes, dict(head_dim=6), layout=layout, origin="attention, " + name)
+        f.case(name + "_mask", Attention(make()), shapes + [bools((2, 1, 4, 5), 8)], dict(head_dim=6), layout=layout, origin="attention, " + name)
     return f
 
 
