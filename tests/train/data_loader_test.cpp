@@ -170,6 +170,21 @@ TEST(DataLoader, AfterTheEndThereIsNothing) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(epoch.next());
 }
 
+TEST(DataLoader, AugmentsImagesInPlace) {
+  Rng rng(1);
+  Tensor<float, 4> images(2, 1, 3, 1);
+  images.setValues({{{{1}, {2}, {3}}}, {{{4}, {5}, {6}}}});
+  Tensor<std::uint8_t, 1> labels(2);
+  labels.setValues({7, 8});
+  const DataLoader loader(dataset_of(images, labels), {.batch_size = 2, .shuffle = false}, rng,
+                          [](auto image, Rng& draw) { horizontal_flip(image, draw, 1); });
+  for (const auto& batch : loader.epoch(0)) {
+    EXPECT_EQ(batch.inputs(0, 0, 0, 0), 3);
+    EXPECT_EQ(batch.inputs(1, 0, 2, 0), 4);
+    EXPECT_EQ(batch.labels(1), 8);
+  }
+}
+
 TEST(BadInput, DataLoader) {
   Rng rng(1);
   const Loader loader(numbers(), {.batch_size = 5}, rng);

@@ -256,4 +256,7 @@ class DataLoader {
   std::shared_ptr<const Plan> plan_;
 };
 
+template <class S, int R, class Label, class Augmentation>
+DataLoader(Dataset<S, R, Label>, const DataLoaderOptions&, Rng&, Augmentation) -> DataLoader<S, R, Label>;
+
 ATTEND_END
