@@ -126,7 +126,7 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
   const auto y = op.result(Shape<4>{s.batch, s.out_height, s.out_width, s.out_channels});
   std::shared_ptr<S> made;
   if (!packed) {
-    made = make_buffer<S>(packed_convolution_size(s));
+    made = make_buffer<S>(packed_convolution_size<S>(s));
     pack_convolution(s, weight.data(), made.get());
     packed = made.get();
   }
@@ -216,7 +216,7 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
       if (S* d = pass.add_to(db)) add_column_sums(g, s.batch * s.height * s.width, s.in_channels, d);
       if (S* d = pass.add_to(dw)) convolution_backward_weight(s, g, xs.get(), d);
       if (S* d = pass.add_to(dx)) {
-        const auto packed = make_buffer<S>(packed_convolution_size(s));
+        const auto packed = make_buffer<S>(packed_convolution_size<S>(s));
         pack_convolution(s, ws.get(), packed.get());
         const auto result = make_buffer<S>(dx.size);
         convolution_forward(s, g, packed.get(), static_cast<const S*>(nullptr), result.get());

@@ -39,24 +39,29 @@ inline ConvolutionPhase convolution_phase(Index first, Index extent, Index kerne
 }  // namespace detail
 
 /// Numbers in the packed form of a convolution's weight.
-inline Index packed_convolution_size(const ConvolutionShape& s) {
-  return s.out_channels * s.group_in() * s.kernel.height * s.kernel.width;
+template <class S>
+Index packed_convolution_size(const ConvolutionShape& s) {
+  const Index taps = s.kernel.height * s.kernel.width;
+  return s.depthwise() ? taps * s.out_channels : s.groups * packed_size<S>(taps * s.group_in(), s.group_out());
 }
 
-/// weight (out, in/groups, kh, kw) -> for each group (kh, kw, in/groups, out/groups); of a depthwise convolution (kh,
-/// kw, channels).
+/// weight (out, in/groups, kh, kw) -> for each group (kh, kw, in/groups, out/groups) by pack_b; of a depthwise
+/// convolution (kh, kw, channels).
 template <class S>
 void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
-  const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
+  const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width, columns = taps * in;
   if (s.depthwise()) {
     for (Index t = 0; t < taps; ++t)
       for (Index c = 0; c < s.out_channels; ++c) packed[t * s.out_channels + c] = weight[c * taps + t];
     return;
   }
-  for (Index g = 0; g < s.groups; ++g, weight += out * in * taps, packed += out * in * taps)
-    for (Index t = 0; t < taps; ++t)
+  const detail::Scratch<S> turned(taps == 1 ? 0 : out * columns);
+  for (Index g = 0; g < s.groups; ++g, weight += out * columns, packed += packed_size<S>(columns, out)) {
+    for (Index o = 0; o < out && taps > 1; ++o)
       for (Index i = 0; i < in; ++i)
-        for (Index o = 0; o < out; ++o) packed[(t * in + i) * out + o] = weight[(o * in + i) * taps + t];
+        for (Index t = 0; t < taps; ++t) turned.get()[o * columns + t * in + i] = weight[(o * in + i) * taps + t];
+    pack_b(Side::transposed, columns, out, taps > 1 ? turned.get() : weight, columns, packed);
+  }
 }
 
 /// Every pixel of y (pixels, channels) = bias, or zeros without one: what the products add to.
@@ -77,12 +82,17 @@ void fill_pixels(Index pixels, Index channels, const S* bias, S* y) {
 template <class S>
 void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed, const S* bias, S* y) {
   if (s.depthwise()) return depthwise_forward(s, x, packed, bias, y);
-  fill_pixels(s.batch * s.out_height * s.out_width, s.out_channels, bias, y);
   const detail::Gather gather = detail::convolution_gather(s);
-  const detail::Scatter to{s.out_height, s.out_width, s.out_channels};
-  for (Index g = 0; g < s.groups; ++g)
-    detail::add_gather_product(gather, x + g * s.group_in(), packed + g * gather.columns() * s.group_out(),
-                               s.group_out(), to, y + g * s.group_out());
+  const Index in = s.group_in(), out = s.group_out();
+  for (Index g = 0; g < s.groups; ++g, packed += packed_size<S>(gather.columns(), out))
+    if (bias)
+      detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels,
+                             [b = bias + g * out](Index, Index rows, Index col, Index cols, S* c, Index ld) {
+                               for (Index i = 0; i < rows; ++i)
+                                 for (Index j = 0; j < cols; ++j) c[i * ld + j] += b[col + j];
+                             });
+    else
+      detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels);
 }
 
 /// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
@@ -105,13 +115,15 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
       gather.rows_h = rows.count, gather.rows_w = columns.count;
       gather.offset_h = rows.offsets, gather.offset_w = columns.offsets;
       const detail::Scatter to{s.height, s.width, s.in_channels, first_h, first_w, s.stride.height, s.stride.width};
-      const auto packed = make_buffer<S>(gather.columns() * in);
+      const detail::Scratch<S> turned(gather.columns() * in), packed(packed_size<S>(gather.columns(), in));
       for (Index g = 0; g < s.groups; ++g) {
-        S* p = packed.get();
+        S* to_tap = turned.get();
         for (const Index t : rows.taps)
           for (const Index u : columns.taps)
             for (Index o = 0; o < out; ++o)
-              for (Index i = 0; i < in; ++i) *p++ = weight[((g * out + o) * in + i) * taps + t * s.kernel.width + u];
+              for (Index i = 0; i < in; ++i)
+                *to_tap++ = weight[((g * out + o) * in + i) * taps + t * s.kernel.width + u];
+        pack_b(Side::plain, gather.columns(), in, turned.get(), in, packed.get());
         detail::add_gather_product(gather, dy + g * out, packed.get(), in, to, dx + g * in);
       }
     }
@@ -124,7 +136,7 @@ void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S*
   if (s.depthwise()) return depthwise_backward_weight(s, x, dy, dweight);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
   const detail::Gather gather = detail::convolution_gather(s);
-  const auto product = make_buffer<S>(gather.columns() * out);
+  const detail::Scratch<S> product(gather.columns() * out);
   for (Index g = 0; g < s.groups; ++g) {
     detail::gather_transposed_product(gather, x + g * in, dy + g * out, s.out_channels, out, product.get());
     for (Index t = 0; t < taps; ++t)

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "attend/core/recycler.hpp"
-#include "attend/core/threads.hpp"
 #include "attend/kernels/gemm.hpp"
 
 ATTEND_BEGIN
@@ -37,46 +35,71 @@ struct Gather {
 /// A pixel grid inside a feature map: row (b, i, j) is pixel (b, first_h + i step_h, first_w + j step_w).
 struct Scatter {
   Index height = 0, width = 0;
-  Index pixel = 0;
+  Index pixel = 0;  // numbers from one pixel to the next
   Index first_h = 0, first_w = 0;
   Index step_h = 1, step_w = 1;
 };
 
 template <class S>
-inline void copy_run(const S* from, Index count, S* to) {
-  if (count <= 16)
-    for (Index i = 0; i < count; ++i) to[i] = from[i];
-  else
+ATTEND_INLINE void copy_run(const S* from, Index count, S* to) {
+  if (count > 64) {
     std::copy_n(from, count, to);
+    return;
+  }
+  for (Index i = 0; i < count; ++i) to[i] = from[i];
+}
+template <class S>
+ATTEND_INLINE void zero_run(Index count, S* to) {
+  for (Index i = 0; i < count; ++i) to[i] = S(0);
 }
 
-/// Rows [begin, end) of G.
+/// Block of G: rows [row, row + rows), columns [k0, k0 + depth), into out[i ld + l].
 template <class S>
-void gather_rows(const Gather& g, const S* source, Index begin, Index end, S* out) {
-  const Index taps_w = static_cast<Index>(g.offset_w.size()), run = taps_w * g.channels;
+void gather_block(const Gather& g, const S* source, Index row, Index rows, Index k0, Index depth, S* out, Index ld) {
   const bool runs = g.runs();
-  Index j = begin % g.rows_w, i = begin / g.rows_w % g.rows_h, b = begin / (g.rows_w * g.rows_h);
-  for (Index r = begin; r < end; ++r) {
-    for (const Index offset : g.offset_h) {
-      const Index h = i * g.step_h + offset;
+  // A piece of a row: `count` numbers from number `first` of one kernel row (runs) or of one tap.
+  struct Piece {
+    Index h, w, first, count;
+  };
+  constexpr std::size_t enough = 32;
+  Piece few[enough];
+  std::vector<Piece> many;
+  std::size_t pieces = 0;
+  const Index taps_w = static_cast<Index>(g.offset_w.size()), unit = runs ? taps_w * g.channels : g.channels;
+  for (Index k = k0; k < k0 + depth; ++pieces) {
+    const Index number = k / unit, first = k % unit, count = std::min(unit - first, k0 + depth - k);
+    const Index t = runs ? number : number / taps_w, u = runs ? 0 : number % taps_w;
+    const Piece piece{g.offset_h[static_cast<std::size_t>(t)], g.offset_w[static_cast<std::size_t>(u)], first, count};
+    if (pieces < enough)
+      few[pieces] = piece;
+    else
+      many.push_back(piece);
+    k += count;
+  }
+  Index j = row % g.rows_w, i = row / g.rows_w % g.rows_h, b = row / (g.rows_w * g.rows_h);
+  for (Index r = 0; r < rows; ++r) {
+    S* to = out + r * ld;
+    for (std::size_t p = 0; p < pieces; ++p) {
+      const Piece& piece = p < enough ? few[p] : many[p - enough];
+      const Index h = i * g.step_h + piece.h, w = j * g.step_w + piece.w, count = piece.count;
       if (h < 0 || h >= g.height) {
-        std::fill_n(out, run, S(0));
+        zero_run(count, to);
       } else if (const S* line = source + (b * g.height + h) * g.width * g.pixel; runs) {
-        const Index w = j * g.step_w + g.offset_w.front();
-        const Index low = std::clamp<Index>(-w, 0, taps_w), high = std::clamp<Index>(g.width - w, low, taps_w);
-        for (Index k = 0; k < low * g.channels; ++k) out[k] = S(0);
-        if (low < high) copy_run(line + (w + low) * g.channels, (high - low) * g.channels, out + low * g.channels);
-        for (Index k = high * g.channels; k < run; ++k) out[k] = S(0);
-      } else {
-        for (Index u = 0; u < taps_w; ++u) {
-          const Index w = j * g.step_w + g.offset_w[static_cast<std::size_t>(u)];
-          if (w < 0 || w >= g.width)
-            std::fill_n(out + u * g.channels, g.channels, S(0));
-          else
-            copy_run(line + w * g.pixel, g.channels, out + u * g.channels);
+        const Index start = w * g.channels + piece.first, end = g.width * g.channels;
+        if (start >= 0 && start + count <= end) {
+          copy_run(line + start, count, to);
+        } else {
+          const Index low = std::clamp<Index>(-start, 0, count), high = std::clamp<Index>(end - start, low, count);
+          zero_run(low, to);
+          if (low < high) copy_run(line + start + low, high - low, to + low);
+          zero_run(count - high, to + high);
         }
+      } else if (w < 0 || w >= g.width) {
+        zero_run(count, to);
+      } else {
+        copy_run(line + w * g.pixel + piece.first, count, to);
       }
-      out += run;
+      to += count;
     }
     if (++j == g.rows_w) {
       j = 0;
@@ -85,62 +108,70 @@ void gather_rows(const Gather& g, const S* source, Index begin, Index end, S* ou
   }
 }
 
-/// Rows of G that fit the second-level cache together; depends on the layer only.
-inline Index gather_block(Index columns) {
-  return std::clamp<Index>(Index(65536) / std::max<Index>(columns, 1), 32, 1024);
+/// target = beta target + G B, where row r of the target is n numbers at target + r ld;  packed: B (g.columns(), n) by
+/// pack_b. `epilogue` as of gemm_packed.
+template <class S, class Epilogue = NoEpilogue>
+void gather_product(const Gather& g, const S* source, const S* packed, Index n, S beta, S* target, Index ld,
+                    const Epilogue& epilogue = {}) {
+  if (g.plain())
+    gemm_packed(g.rows(), n, g.columns(), S(1), PlainRows<S>{source, g.pixel}, packed, beta, target, ld, epilogue);
+  else
+    gemm_packed(g.rows(), n, g.columns(), S(1),
+                made_rows<S>([&](Index row, Index rows, Index k0, Index depth, S* out, Index block_ld) {
+                  gather_block(g, source, row, rows, k0, depth, out, block_ld);
+                }),
+                packed, beta, target, ld, epilogue);
 }
 
-/// The rows (b, i, j) of the target += G B;  B: (g.columns(), n), row-major.
+/// The pixels (b, i, j) of the target += G B.
 template <class S>
-void add_gather_product(const Gather& g, const S* source, const S* b, Index n, const Scatter& to, S* target) {
-  const Index k = g.columns(), rows = g.rows(), block = gather_block(k);
-  if (k == 0 || n == 0) return;
-  const bool contiguous = to.first_h == 0 && to.first_w == 0 && to.step_h == 1 && to.step_w == 1 &&
-                          to.height == g.rows_h && to.width == g.rows_w;
-  const bool plain = g.plain();
-  parallel_for(rows, block, [&](Index begin, Index end) {
-    const Index m = end - begin;
-    const auto gathered = plain ? nullptr : make_buffer<S>(m * k);
-    if (!plain) gather_rows(g, source, begin, end, gathered.get());
-    const S* a = plain ? source + begin * g.pixel : gathered.get();
-    const Index lda = plain ? g.pixel : k;
-    if (contiguous) {
-      gemm<S>(Side::plain, Side::plain, m, n, k, 1, a, lda, b, n, 1, target + begin * to.pixel, to.pixel);
-      return;
-    }
-    const auto product = make_buffer<S>(m * n);
-    gemm<S>(Side::plain, Side::plain, m, n, k, 1, a, lda, b, n, 0, product.get(), n);
-    for (Index r = begin; r < end; ++r) {
-      const Index j = r % g.rows_w, i = r / g.rows_w % g.rows_h, sample = r / (g.rows_w * g.rows_h);
-      S* pixel = target +
-                 ((sample * to.height + to.first_h + i * to.step_h) * to.width + to.first_w + j * to.step_w) * to.pixel;
-      const S* values = product.get() + (r - begin) * n;
-      for (Index c = 0; c < n; ++c) pixel[c] += values[c];
-    }
-  });
+void add_gather_product(const Gather& g, const S* source, const S* packed, Index n, const Scatter& to, S* target) {
+  if (to.step_h == 1 && to.step_w == 1 && to.height == g.rows_h && to.width == g.rows_w)
+    return gather_product(g, source, packed, n, S(1), target, to.pixel);
+  const Scratch<S> product(g.rows() * n);
+  gather_product(g, source, packed, n, S(0), product.get(), n,
+                 [&](Index row, Index rows, Index col, Index cols, const S* c, Index ld) {
+                   Index j = row % g.rows_w, i = row / g.rows_w % g.rows_h, b = row / (g.rows_w * g.rows_h);
+                   for (Index r = 0; r < rows; ++r) {
+                     S* pixel = target +
+                                ((b * to.height + to.first_h + i * to.step_h) * to.width + to.first_w + j * to.step_w) *
+                                    to.pixel +
+                                col;
+                     for (Index l = 0; l < cols; ++l) pixel[l] += c[r * ld + l];
+                     if (++j == g.rows_w) {
+                       j = 0;
+                       if (++i == g.rows_h) i = 0, ++b;
+                     }
+                   }
+                 });
 }
 
 /// product (g.columns(), n) = G^T D, where row r of D is the n numbers at d + r pixel. Sums within fixed units of rows,
-/// then over the units in order.
+/// whose size the layer decides, then over the units in order.
 template <class S>
 void gather_transposed_product(const Gather& g, const S* source, const S* d, Index pixel, Index n, S* product) {
-  const Index k = g.columns(), rows = g.rows(), block = gather_block(k);
+  const Index k = g.columns(), rows = g.rows();
   std::fill_n(product, k * n, S(0));
   if (k == 0 || n == 0 || rows == 0) return;
-  const Index wanted = std::max<Index>(1024, k * n / 128), unit = (wanted + block - 1) / block * block;
-  const Index units = (rows + unit - 1) / unit;
-  const auto partial = make_buffer<S>(units * k * n);
+  const Index unit = std::max<Index>(512, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
+  const Scratch<S> partial(units > 1 ? units * k * n : 0);
   const bool plain = g.plain();
   parallel_for(rows, unit, [&](Index begin, Index end) {
-    S* sum = partial.get() + begin / unit * k * n;
-    const auto gathered = plain ? nullptr : make_buffer<S>(std::min(block, end - begin) * k);
-    for (Index r = begin; r < end; r += block) {
-      const Index m = std::min(block, end - r);
-      if (!plain) gather_rows(g, source, r, r + m, gathered.get());
-      gemm<S>(Side::transposed, Side::plain, k, n, m, 1, plain ? source + r * g.pixel : gathered.get(),
-              plain ? g.pixel : k, d + r * pixel, pixel, r == begin ? S(0) : S(1), sum, n);
-    }
+    const Index m = end - begin;
+    S* sum = units > 1 ? partial.get() + begin / unit * k * n : product;
+    const Scratch<S> packed(packed_size<S>(m, n));
+    pack_b(Side::plain, m, n, d + begin * pixel, pixel, packed.get());
+    if (plain)
+      gemm_packed(k, n, m, S(1), TransposedRows<S>{source + begin * g.pixel, g.pixel}, packed.get(), S(0), sum, n);
+    else
+      gemm_packed(
+          k, n, m, S(1),
+          made_rows<S, Side::transposed>([&](Index column, Index columns, Index r0, Index depth, S* out, Index ld) {
+            gather_block(g, source, begin + r0, depth, column, columns, out, ld);
+          }),
+          packed.get(), S(0), sum, n);
   });
+  if (units == 1) return;
   parallel_for(k * n, 4096, [&](Index begin, Index end) {
     for (Index u = 0; u < units; ++u) {
       const S* sum = partial.get() + u * k * n;

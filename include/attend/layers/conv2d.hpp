@@ -36,7 +36,7 @@ class Conv2d : public Layer<Conv2d<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const Conv2dOptions& o = options_;
     return conv2d(x, weight_.on(x), on(bias_, x), {o.stride, o.padding, o.dilation, o.groups, o.padding_mode},
-                  x.link() ? nullptr : packed());
+                  packed());
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -59,7 +59,7 @@ class Conv2d : public Layer<Conv2d<S>> {
     ConvolutionShape s;
     s.in_channels = options_.in_channels, s.out_channels = options_.out_channels;
     s.kernel = options_.kernel_size, s.groups = options_.groups;
-    return weight_.derived(packed_convolution_size(s),
+    return weight_.derived(packed_convolution_size<S>(s),
                            [s](const S* weight, S* form) { pack_convolution(s, weight, form); });
   }
 
