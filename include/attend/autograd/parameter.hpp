@@ -123,7 +123,7 @@ class Parameter : public ParameterData<S> {
   }
   Shape<R> typed_shape() const {
     Shape<R> shape{};
-    std::copy(this->shape_.begin(), this->shape_.end(), shape.begin());
+    for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = this->shape_[i];
     return shape;
   }
   Eigen::TensorMap<const Tensor<S, R>> value() const { return {this->data(), typed_shape()}; }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "attend/core/tensor.hpp"
 #include "attend/io/file.hpp"
 
 ATTEND_BEGIN
