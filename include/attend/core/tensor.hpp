@@ -27,7 +27,7 @@ struct TensorTraits<Eigen::TensorMap<Plain, Options, Pointer>> : TensorTraits<st
 template <class T>
 auto shape_of(const T& tensor) {
   Shape<TensorTraits<T>::rank> shape{};
-  for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = tensor.dimension(i);
+  for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = tensor.dimensions()[i];
   return shape;
 }
 
