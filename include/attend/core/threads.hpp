@@ -21,6 +21,7 @@
 #endif
 
 #include "attend/core/error.hpp"
+#include "attend/core/inline.hpp"
 #include "attend/core/processors.hpp"
 
 ATTEND_BEGIN
@@ -240,6 +241,17 @@ class Threads {
   static inline std::atomic<bool> started_{false}, ended_{false};  // trivially destructible: readable to the very end
 };
 
+/// One copy in the program of what parallel_for does with every kind of body.
+ATTEND_OUT_OF_LINE inline void run_chunks(std::ptrdiff_t count, std::ptrdiff_t grain, ThreadPool::Body body, const void* f) {
+  if (!ThreadPool::inside_loop && Threads::wanted() > 1) {
+    if (ThreadPool* pool = Threads::take()) {
+      const std::lock_guard<std::mutex> turn(pool->turn(), std::adopt_lock);
+      return pool->run(body, f, count, grain);
+    }
+  }
+  for (std::ptrdiff_t begin = 0; begin < count; begin += grain) body(f, begin, std::min(count, begin + grain));
+}
+
 }  // namespace detail
 
 /// How many threads a loop may use, its caller included. From the start: the processors this process may use.
@@ -262,15 +274,9 @@ void parallel_for(std::ptrdiff_t count, std::ptrdiff_t grain, const F& f) {
   if (count <= 0) return;
   grain = std::max<std::ptrdiff_t>(grain, 1);
   if (grain >= count) return f(std::ptrdiff_t(0), count);
-  if (!detail::ThreadPool::inside_loop && num_threads() > 1) {
-    if (detail::ThreadPool* pool = detail::Threads::take()) {
-      const std::lock_guard<std::mutex> turn(pool->turn(), std::adopt_lock);
-      return pool->run(
-          [](const void* g, std::ptrdiff_t begin, std::ptrdiff_t end) { (*static_cast<const F*>(g))(begin, end); }, &f,
-          count, grain);
-    }
-  }
-  for (std::ptrdiff_t begin = 0; begin < count; begin += grain) f(begin, std::min(count, begin + grain));
+  detail::run_chunks(
+      count, grain,
+      [](const void* g, std::ptrdiff_t begin, std::ptrdiff_t end) { (*static_cast<const F*>(g))(begin, end); }, &f);
 }
 
 ATTEND_END

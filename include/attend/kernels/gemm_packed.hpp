@@ -196,7 +196,7 @@ template <bool skips_zeros, class S, class A, class Epilogue>
 void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, Index k, S alpha, const A& a,
                    const Strips<S>& b, S beta, S* c, Index ldc, const Epilogue& epilogue, S* scratch) {
   using namespace gemm_tile;
-  constexpr int height = static_cast<int>(tile_rows);
+  constexpr int height = skips_zeros ? 1 : static_cast<int>(tile_rows);  // skipping is rare, and slow anyway
   const KBlocks blocks(k);
   const Index rows = row_end - row, whole = rows / height * height, rest = rows - whole;
   S *made = scratch, *tail = scratch + (A::in_place ? 0 : blocks.depth * (rows + height));
@@ -244,13 +244,15 @@ void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, 
           tile.a += A::side == Side::plain ? height * lda : height;
           tile.c += height * ldc;
         }
-        if (rest == 0) return;
-        tile.rows = rest;
-        if (rest == 1) return run<1, width, A::side, skips_zeros>(tile);
-        tile.a = tail;
-        tile.lda = tail_height;
-        if (rest <= 4) return run<4, width, Side::transposed, skips_zeros>(tile);
-        if constexpr (height > 4) run<height, width, Side::transposed, skips_zeros>(tile);
+        if constexpr (height > 1) {
+          if (rest == 0) return;
+          tile.rows = rest;
+          if (rest == 1) return run<1, width, A::side, false>(tile);
+          tile.a = tail;
+          tile.lda = tail_height;
+          if (rest <= 4) return run<4, width, Side::transposed, false>(tile);
+          if constexpr (height > 4) run<height, width, Side::transposed, false>(tile);
+        }
       };
       if (vectors == 6)
         run<1, 6, A::side, skips_zeros>(Tile<S>{depth, block, strip, c + row * ldc + j, lda, strip_ld, ldc, 1, cols,

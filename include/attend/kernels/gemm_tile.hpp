@@ -61,7 +61,7 @@ struct Tile {
 };
 
 template <int height, int width, Side side, bool skips_zeros, class S>
-void run(const Tile<S>& tile) {
+ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
   using V = typename Vector<S>::type;
   V sum[height][width] = {};
   const S *a = tile.a, *b = tile.b;

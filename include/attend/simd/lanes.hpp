@@ -12,7 +12,7 @@
 #endif
 
 #include "attend/core/namespace.hpp"
-#include "attend/simd/inline.hpp"
+#include "attend/core/inline.hpp"
 
 ATTEND_BEGIN
 namespace simd {

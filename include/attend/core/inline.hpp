@@ -1,9 +1,13 @@
 #pragma once
 /// ATTEND_INLINE marks what a loop must contain to be fast: vector functions, and what it calls once per element.
+/// ATTEND_OUT_OF_LINE marks large functions of many callers: one copy of each in the program.
 #if defined(__GNUC__) || defined(__clang__)
 #define ATTEND_INLINE inline __attribute__((always_inline))
+#define ATTEND_OUT_OF_LINE __attribute__((noinline))
 #elif defined(_MSC_VER)
 #define ATTEND_INLINE __forceinline
+#define ATTEND_OUT_OF_LINE __declspec(noinline)
 #else
 #define ATTEND_INLINE inline
+#define ATTEND_OUT_OF_LINE
 #endif
