@@ -132,8 +132,10 @@ struct AttentionBlock {
   /// Weights from scores and saved statistics; exact zeros where forbidden.
   void weigh(Index keys, const S* maximum, const S* inverse_sum) {
     for (Index j = 0; j < keys; ++j)
-      for (Index i = 0; i < lanes; ++i)
-        scores[j * lanes + i] = attend::exp(scores[j * lanes + i] - maximum[i]) * inverse_sum[i];
+      for (Index i = 0; i < lanes; ++i) {
+        const S e = attend::exp(scores[j * lanes + i] - maximum[i]);
+        scores[j * lanes + i] = e == S(0) ? S(0) : e * inverse_sum[i];  // hidden stays zero in a row of NaN
+      }
     for (Index j = 0; j < keys; ++j)
       for (Index i = count; i < lanes; ++i) scores[j * lanes + i] = 0;
   }
