@@ -3,7 +3,7 @@
 /// rule). Axes that behave alike are merged first, so that most cases are one or two flat loops.
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
-#include "attend/simd/inline.hpp"
+#include "attend/core/inline.hpp"
 
 ATTEND_BEGIN
 

@@ -4,7 +4,7 @@
 /// memory), else the input.
 #include "attend/core/tensor.hpp"
 #include "attend/core/threads.hpp"
-#include "attend/simd/inline.hpp"
+#include "attend/core/inline.hpp"
 
 ATTEND_BEGIN
 constexpr Index elementwise_grain = 1 << 14;  ///< elements per unit of work
