@@ -1,0 +1,73 @@
+#pragma once
+#include "attend/blocks/downsample.hpp"
+#include "attend/functional/activation.hpp"
+#include "attend/functional/arithmetic.hpp"
+#include "attend/functional/dropout.hpp"
+#include "attend/layers/any_layer.hpp"
+
+ATTEND_BEGIN
+
+struct BasicBlockOptions {
+  Index in_channels = 0;
+  Index out_channels = 0;                    ///< timm's planes
+  Index stride = 1;                          ///< of the first convolution and the shortcut
+  Index dilation = 1;                        ///< of both 3x3 convolutions
+  Activation activation = Activation::relu;  ///< after the first norm and after the sum
+  double drop_path = 0;                      ///< probability of dropping the branch of a sample, in training
+  bool zero_init_last = false;               ///< the last norm starts at weight 0, the block as its shortcut
+};
+
+/// Residual block of ResNet-18 and -34 (He et al. 2016, figure 5 left) with a place for attention (timm's BasicBlock):
+///
+///   y = activation(drop_path(attention(bn2(conv2(activation(bn1(conv1 x)))))) + shortcut(x))
+///
+/// so the attention sits after the last norm and before drop-path and sum. Any layer from feature map to feature map of the
+/// same shape fits; without one nothing is there. The shortcut is x, or `downsample` where stride or channels change.
+///
+/// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, out_channels), rounded up.
+/// conv1.weight  bn1.*  conv2.weight  bn2.*  se.*, whatever the attention  downsample.0.weight  downsample.1.*
+template <class S>
+class BasicBlock : public Layer<BasicBlock<S>> {
+ public:
+  BasicBlock(const BasicBlockOptions& o, Rng& rng) : BasicBlock(o, AnyLayer<S, 4>(), rng) {}
+  BasicBlock(const BasicBlockOptions& o, AnyLayer<S, 4> attention, Rng& rng)
+      : activation_(o.activation),
+        drop_path_(o.drop_path),
+        conv1_(detail::block_conv(o.in_channels, o.out_channels, 3, o.stride, o.dilation), rng),
+        bn1_(detail::block_norm(o.out_channels)),
+        conv2_(detail::block_conv(o.out_channels, o.out_channels, 3, 1, o.dilation), rng),
+        bn2_(detail::block_norm(o.out_channels)),
+        attention_(std::move(attention)) {
+    detail::check_drop_path("BasicBlock", o.drop_path);
+    if (o.zero_init_last) detail::zero_weight(bn2_);
+    if (o.stride != 1 || o.in_channels != o.out_channels)
+      downsample_.emplace(o.in_channels, o.out_channels, o.stride, rng);
+  }
+
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    const auto hidden = activate(bn1_(conv1_(x)), activation_);
+    const auto branch = drop_path(attention_(bn2_(conv2_(hidden))), drop_path_);
+    return activate(branch + (downsample_ ? (*downsample_)(x) : x), activation_);
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("conv1", self.conv1_);
+    visit("bn1", self.bn1_);
+    visit("conv2", self.conv2_);
+    visit("bn2", self.bn2_);
+    visit("se", self.attention_);
+    if (self.downsample_) visit("downsample", *self.downsample_);
+  }
+
+ private:
+  Activation activation_;
+  double drop_path_;
+  Conv2d<S> conv1_;
+  BatchNorm<S> bn1_;
+  Conv2d<S> conv2_;
+  BatchNorm<S> bn2_;
+  AnyLayer<S, 4> attention_;
+  std::optional<detail::Downsample<S>> downsample_;
+};
+
+ATTEND_END
