@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <map>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "attend/io/safetensors_file.hpp"
 #include "attend/train/moments.hpp"
 
 namespace golden {
@@ -18,31 +16,16 @@ using Json = nlohmann::json;
 
 std::filesystem::path folder() { return std::filesystem::path(ATTEND_SOURCE_DIR) / "tests" / "goldens"; }
 
-/// A whole family file; kept, because a family has many cases. A reader of its own, so that these tests do not hang on
-/// io/.
-struct File {
-  Json header;
-  std::vector<char> data;
-  static const File& of(const std::string& family) {
-    static std::map<std::string, std::unique_ptr<File>> known;
-    auto& file = known[family];
-    if (!file) {
-      file = std::make_unique<File>();
-      std::ifstream in(folder() / (family + ".safetensors"), std::ios::binary);
-      if (!in) throw std::runtime_error("no golden file for " + family + " in " + folder().string());
-      std::uint64_t length = 0;
-      in.read(reinterpret_cast<char*>(&length), 8);
-      std::string text(length, ' ');
-      in.read(text.data(), static_cast<std::streamsize>(length));
-      file->header = Json::parse(text);
-      file->data.assign(std::istreambuf_iterator<char>(in), {});
-    }
-    return *file;
-  }
-  Json metadata(const std::string& name) const {
-    return Json::parse(header.at("__metadata__").at(name).get<std::string>());
-  }
-};
+/// A whole family file; kept, because a family has many cases.
+const attend::SafetensorsFile& file_of(const std::string& family) {
+  static std::map<std::string, attend::SafetensorsFile> known;
+  const auto found = known.find(family);
+  if (found != known.end()) return found->second;
+  return known.emplace(family, attend::SafetensorsFile(folder() / (family + ".safetensors"))).first->second;
+}
+Json metadata_of(const std::string& family, const std::string& name) {
+  return Json::parse(file_of(family).metadata().at(name));
+}
 
 /// Axis `from` moved to place `to`.
 Flat moved_axis(const Flat& flat, std::size_t from, std::size_t to) {
@@ -122,33 +105,17 @@ class GoldenTest : public testing::Test {
 }  // namespace
 
 Case::Case(const std::string& family, const std::string& name) : family_(family), name_(name) {
-  training_ = File::of(family).metadata(name).at("training").get<bool>();
+  training_ = metadata_of(family, name).at("training").get<bool>();
 }
-bool Case::has(const std::string& tensor) const { return File::of(family_).header.contains(name_ + "/" + tensor); }
+bool Case::has(const std::string& tensor) const { return file_of(family_).contains(name_ + "/" + tensor); }
 Flat Case::read(const std::string& tensor) const {
-  const File& file = File::of(family_);
-  const Json& entry = file.header.at(name_ + "/" + tensor);
-  Flat flat;
-  std::size_t size = 1;
-  for (const auto& extent : entry.at("shape"))
-    flat.shape.push_back(extent.get<Index>()), size *= extent.get<std::size_t>();
-  const char* from = file.data.data() + entry.at("data_offsets").at(0).get<std::size_t>();
-  const auto type = entry.at("dtype").get<std::string>();
-  for (std::size_t k = 0; k < size; ++k) {
-    double real = 0;
-    std::int64_t integer = 0;
-    if (type == "F64")
-      std::memcpy(&real, from + 8 * k, 8);
-    else if (type == "I64")
-      std::memcpy(&integer, from + 8 * k, 8), real = static_cast<double>(integer);
-    else
-      real = from[k];
-    flat.values.push_back(real);
-  }
+  const auto stored = file_of(family_)[name_ + "/" + tensor];
+  const auto values = stored.flat<double>();
+  const Flat flat{stored.shape(), {values.data(), values.data() + values.size()}};
   std::string owner = tensor;  // a gradient lies as what it belongs to
   if (owner.rfind("grad_", 0) == 0) owner = owner.substr(5);
   if (owner.rfind("grad.", 0) == 0) owner = owner.substr(5);
-  const std::string layout = file.metadata(name_).at("layout").value(owner, "");
+  const std::string layout = metadata_of(family_, name_).at("layout").value(owner, "");
   if (layout == "channels_first") return moved_axis(flat, 1, flat.shape.size() - 1);
   if (layout == "heads_first") return moved_axis(flat, 1, 2);
   return flat;
@@ -161,8 +128,8 @@ std::vector<Index> Case::integers(const std::string& tensor) const {
 std::vector<std::string> Case::names(const std::string& beginning) const {
   std::vector<std::string> out;
   const std::string start = name_ + "/" + beginning;
-  for (const auto& item : File::of(family_).header.items())
-    if (item.key().rfind(start, 0) == 0) out.push_back(item.key().substr(start.size()));
+  for (const std::string& known : file_of(family_).names())
+    if (known.rfind(start, 0) == 0) out.push_back(known.substr(start.size()));
   return out;
 }
 std::vector<std::string> Case::families() {
@@ -174,9 +141,8 @@ std::vector<std::string> Case::families() {
 }
 std::vector<std::string> Case::in_family(const std::string& family) {
   std::vector<std::string> out;
-  const Json& metadata = File::of(family).header.at("__metadata__");
-  for (const auto& item : metadata.items())
-    if (item.value().get<std::string>().rfind("{", 0) == 0) out.push_back(item.key());
+  for (const auto& [name, text] : file_of(family).metadata())
+    if (text.rfind("{", 0) == 0) out.push_back(name);  // the rest are versions
   return out;
 }
 

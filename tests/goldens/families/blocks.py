@@ -3,8 +3,23 @@ import torch
 from torch import nn
 from timm.models.resnet import BasicBlock, Bottleneck
 from timm.layers import create_attn
+from timm.layers.squeeze_excite import SEModule
 
 from recorder import Family
+
+
+class AttentionCnn(nn.Module):
+    """Convolution, norm, ReLU, squeeze-and-excitation, max pool."""
+
+    def __init__(self, in_channels, out_channels, pool):
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.attention = SEModule(out_channels, rd_channels=2)
+        self.pool = nn.MaxPool2d(pool)
+
+    def forward(self, x):
+        return self.pool(self.attention(self.bn(self.conv(x)).relu()))
 
 
 def transformer():
@@ -42,6 +57,9 @@ def residual():
     down = nn.Sequential(nn.Conv2d(5, 8, 1, stride=2, bias=False), nn.BatchNorm2d(8))
     f.case("bottleneck_se", Bottleneck(5, 2, stride=2, downsample=down, attn_layer=lambda c, **_: create_attn("se", c, rd_channels=3)), [(2, 5, 6, 4)],
            dict(in_channels=5, planes=2, stride=2, rd_channels=3), layout="channels_first")
+    for training in (True, False):
+        f.case("attention_cnn_" + ("train" if training else "eval"), AttentionCnn(3, 7, 2), [(2, 3, 6, 8)],
+               dict(in_channels=3, out_channels=7, pool=2, rd_channels=2), layout="channels_first", training=training)
     return f
 
 
