@@ -11,9 +11,14 @@
 /// A folder of its own for one test, gone with it.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "attend-test-XXXXXX").string();
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string pattern = (parent / "attend-test-XXXXXX").string();
     path_ = ::mkdtemp(pattern.data());
+  }
+  /// In memory where the system has such a place, for tests that write thousands of files.
+  static std::filesystem::path in_memory() {
+    const bool there = ::access("/dev/shm", W_OK) == 0;
+    return there ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;

@@ -175,6 +175,8 @@ inline SafetensorsIndex parse_safetensors_header(const FileSource& source, const
                                                  std::string_view json, std::uint64_t data_size) {
   source.require(!json.empty() && json.front() == '{',
                  [&] { return "the header does not begin with '{' but with " + excerpt(json.substr(0, 8)); });
+  source.require(json.find('\0') == json.npos,
+                 [] { return "the header has a NUL byte"; });  // the parser would stop there
   SafetensorsHeaderReader reader(source, limits);
   source.require(nlohmann::json::sax_parse(json.begin(), json.end(), &reader),
                  [] { return "the header is not valid"; });
