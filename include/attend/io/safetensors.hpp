@@ -9,10 +9,10 @@ ATTEND_BEGIN
 
 struct LoadOptions {
   bool strict = true;  ///< false: load what fits, and report the rest
-  std::string prefix;  ///< of the names in the file; what does not begin with it is not looked at
+  std::string prefix = {};  ///< of the names in the file; what does not begin with it is not looked at
   /// Name in the file (without the prefix) of the model's parameter; empty: the same name.
-  std::function<std::string(const std::string&)> rename;
-  SafetensorsOptions file;
+  std::function<std::string(const std::string&)> rename = {};
+  SafetensorsOptions file = {};
 };
 
 /// What `load_safetensors` found; names are those of the model, in `unexpected` those of the file.

@@ -7,7 +7,7 @@ ATTEND_BEGIN
 
 struct SafetensorsOptions {
   bool memory_map = false;  ///< map instead of read: no copy, but see InputFile::map
-  SafetensorsLimits limits;
+  SafetensorsLimits limits = {};
 };
 
 /// A safetensors file, open for reading. Copies share the bytes.
