@@ -3,6 +3,7 @@
 #include "attend/functional/alibi.hpp"
 #include "attend/layers/learned_position.hpp"
 #include "attend/layers/relative_position_bias.hpp"
+#include "attend/layers/rotary_position.hpp"
 #include "attend/layers/sinusoidal_position.hpp"
 #include "attend/layers/t5_position_bias.hpp"
 #include "attend/testing/gradient_check.hpp"
@@ -190,6 +191,30 @@ TEST(T5PositionBias, AnOffsetIsTheLastRowsOfTheWhole) {
     for (Index j = 0; j < 6; ++j) EXPECT_EQ(last(0, h, 0, j), all(0, h, 5, j));
 }
 
+TEST(RotaryPosition, Gradients) {
+  for (const auto layout : {RotaryLayout::half_split, RotaryLayout::interleaved})
+    for (const Index dim : {0, 4}) {
+      RotaryPosition<double> layer({.layout = layout, .dim = dim});
+      const auto report = check_gradients(
+          layer, [&](const auto& x) { return layer(x, {.offset = 3}); }, random_tensor<double, 4>({2, 5, 3, 6}, 1));
+      EXPECT_TRUE(report.ok()) << report.text();
+    }
+}
+
+// q_i k_j depends on i - j alone: the products of two rows do not change when both move on.
+TEST(RotaryPosition, ProductsDependOnDistancesOnly) {
+  const RotaryPosition<double> layer({.base = 100});
+  const auto q = random_tensor<double, 4>({1, 1, 1, 6}, 1), k = random_tensor<double, 4>({1, 1, 1, 6}, 2);
+  const auto product = [&](Index i, Index j) {
+    const auto a = layer(q, {.offset = i}), b = layer(k, {.offset = j});
+    double sum = 0;
+    for (Index d = 0; d < 6; ++d) sum += a.data()[d] * b.data()[d];
+    return sum;
+  };
+  EXPECT_NEAR(product(4, 1), product(14, 11), 1e-14);  // roundings of six products below 1
+  EXPECT_GT(std::abs(product(4, 1) - product(1, 4)), 1e-3);
+}
+
 TEST(PositionEncoding, EmptyBatchesAndLengthsGiveEmptyResults) {
   Rng rng(5);
   const LearnedPosition<float> rows({.max_length = 6, .embed_dim = 3}, rng);
@@ -224,6 +249,8 @@ TEST(BadInput, PositionEncodings) {
   expect_error<OptionError>([&] { RelativePositionBias<float>({.height = 0, .width = 3}, rng); }, {"height = 0"});
   expect_error<OptionError>([&] { T5PositionBias<float>({.num_buckets = 7}, rng); }, {"num_buckets = 7"});
   expect_error<OptionError>([&] { T5PositionBias<float>({.max_distance = 8}, rng); }, {"max_distance = 8"});
+  expect_error<OptionError>([] { RotaryPosition<float>({.base = 0}); }, {"base = 0"});
+  expect_error<ShapeError>([] { RotaryPosition<float>()(Tensor<float, 4>(1, 2, 3, 5)); }, {"(1, 2, 3, 5)"});
   expect_error<OptionError>([] { alibi_slopes(0); }, {"num_heads = 0"});
   expect_error<OptionError>([] { alibi_bias<float>(2, -1, 3); }, {"queries = -1"});
   expect_error<OptionError>([] { sinusoidal_positions<float>(-2, 3); }, {"length = -2"});
