@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "attend/autograd/layer.hpp"
+#include "attend/explain/heatmap.hpp"
+#include "attend/io/png.hpp"
+#include "io/temporary_folder.hpp"
 
 namespace {
 using namespace attend;
@@ -105,6 +108,36 @@ TEST(RecordingMap, chooses_the_call_and_lists_what_was_recorded) {
   ASSERT_EQ(list.size(), 4u);
   EXPECT_EQ(list[1].name, "layers.1.weights");
   EXPECT_EQ(list[3].shape, (std::vector<Index>{1, 4}));
+}
+
+struct Stage : Layer<Stage> {
+  Offers<float, 4> attention{"weights"};
+  Variable<float, 4> forward(const Variable<float, 4>& x) const { return attention(x); }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("attention", self.attention);
+  }
+};
+struct ImageNet : Layer<ImageNet> {
+  Stage layer3;
+  Variable<float, 4> forward(const Variable<float, 4>& image) const {
+    layer3(image.reshape(Shape<4>{1, 1, image.dim(1), image.dim(2)}));  // as if the pixels were weights
+    return image;
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("layer3", self.layer3);
+  }
+};
+
+TEST(RecordingMap, goes_from_a_network_to_a_picture_in_four_lines) {
+  const TemporaryFolder folder;
+  const ImageNet net;
+  const auto image = counting<float, 4>({1, 6, 9, 1});
+  Recording recording(net);
+  const auto logits = net(image);
+  write_png(folder / "heat.png", overlay(image, recording.map("layer3.attention")));
+  EXPECT_EQ(shape_of(read_png(folder / "heat.png")), (Shape<3>{6, 9, 3}));
 }
 
 TEST(BadInput, recording_says_what_there_is) {

@@ -89,7 +89,7 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
   const double margin = (ys.high - ys.low) * 0.05;
   ys.low = std::isfinite(o.y_min) ? o.y_min : ys.low - margin;
   ys.high = std::isfinite(o.y_max) ? o.y_max : ys.high + margin;
-  if (!(ys.low < ys.high)) ys.high = ys.low + std::max(1.0, std::abs(ys.low));
+  ys.settle();
 
   Picture picture = blank_picture(o.height, o.width);
   const TextOptions text{ink, o.text_scale, false};
@@ -168,7 +168,7 @@ Picture confusion_picture(const T& counts, const std::vector<std::string>& names
                 "attend: confusion_picture takes a Tensor of rank 2 [truth, prediction]");
   const auto shape = shape_of(counts);
   const Index classes = shape[0];
-  require(classes > 0 && classes < 1000 && shape[1] == classes &&
+  require(classes > 0 && classes <= 200 && shape[1] == classes &&
               (names.empty() || static_cast<Index>(names.size()) == classes),
           "confusion_picture", [&] {
             return "counts has shape " + to_string(shape) + " and " + std::to_string(names.size()) +
