@@ -8,65 +8,69 @@
 ATTEND_BEGIN
 namespace mathematics {
 
+using simd::all;
+using simd::Scalar;
+using simd::select;
+
 /// scale x + shift
 struct Affine {
-  static constexpr bool from_result = true;
+  static constexpr bool vectors = true, from_result = true;
   double scale, shift;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return S(scale) * x + S(shift);
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    return Scalar<V>(scale) * x + Scalar<V>(shift);
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S) const {
-    return S(scale);
+  template <class V>
+  ATTEND_INLINE V derivative(V) const {
+    return all<V>(Scalar<V>(scale));
   }
 };
 /// x / by
 struct Divided {
-  static constexpr bool from_result = true;
+  static constexpr bool vectors = true, from_result = true;
   double by;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return x / S(by);
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    return x / Scalar<V>(by);
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S) const {
-    return S(1) / S(by);
+  template <class V>
+  ATTEND_INLINE V derivative(V) const {
+    return all<V>(Scalar<V>(1) / Scalar<V>(by));
   }
 };
 /// numerator / x
 struct Quotient {
-  static constexpr bool from_result = false;
+  static constexpr bool vectors = true, from_result = false;
   double numerator;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return S(numerator) / x;
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    return Scalar<V>(numerator) / x;
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S x) const {
-    return -S(numerator) / (x * x);
+  template <class V>
+  ATTEND_INLINE V derivative(V x) const {
+    return -Scalar<V>(numerator) / (x * x);
   }
 };
 struct Exp {
-  static constexpr bool from_result = true;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return exp(x);
+  static constexpr bool vectors = true, from_result = true;
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    return simd::exp(x);
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S y) const {
+  template <class V>
+  ATTEND_INLINE V derivative(V y) const {
     return y;
   }
 };
 struct Log {
-  static constexpr bool from_result = false;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return log(x);
+  static constexpr bool vectors = true, from_result = false;
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    return simd::log(x);
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S x) const {
-    return S(1) / x;
+  template <class V>
+  ATTEND_INLINE V derivative(V x) const {
+    return Scalar<V>(1) / x;
   }
 };
 struct Sqrt {
@@ -81,26 +85,27 @@ struct Sqrt {
   }
 };
 struct Square {
-  static constexpr bool from_result = false;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
+  static constexpr bool vectors = true, from_result = false;
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
     return x * x;
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S x) const {
-    return S(2) * x;
+  template <class V>
+  ATTEND_INLINE V derivative(V x) const {
+    return x + x;
   }
 };
 /// Derivative at 0: 0
 struct Abs {
-  static constexpr bool from_result = false;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return std::abs(x);
+  static constexpr bool vectors = true, from_result = false;
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    return simd::absolute(x);
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S x) const {
-    return x > S(0) ? S(1) : x < S(0) ? S(-1) : x;
+  template <class V>
+  ATTEND_INLINE V derivative(V x) const {
+    using S = Scalar<V>;
+    return select(x > S(0), all<V>(1), select(x < S(0), all<V>(-1), x));
   }
 };
 /// x^exponent; the zeroth power is 1 and has derivative 0 everywhere
@@ -118,15 +123,17 @@ struct Pow {
 };
 /// min(max(x, low), high).  Derivative at both ends: 1
 struct Clamp {
-  static constexpr bool from_result = false;
+  static constexpr bool vectors = true, from_result = false;
   double low, high;
-  template <class S>
-  ATTEND_INLINE S value(S x) const {
-    return x < S(low) ? S(low) : x > S(high) ? S(high) : x;
+  template <class V>
+  ATTEND_INLINE V value(V x) const {
+    using S = Scalar<V>;
+    return select(x < S(low), all<V>(S(low)), select(x > S(high), all<V>(S(high)), x));
   }
-  template <class S>
-  ATTEND_INLINE S derivative(S x) const {
-    return x >= S(low) && x <= S(high) ? S(1) : S(0);
+  template <class V>
+  ATTEND_INLINE V derivative(V x) const {
+    using S = Scalar<V>;
+    return select(x >= S(low), select(x <= S(high), all<V>(1), all<V>(0)), all<V>(0));
   }
 };
 
