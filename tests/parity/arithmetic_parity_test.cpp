@@ -42,6 +42,8 @@ golden::Check looked_up(const EmbeddingOptions& o) {
 }
 const golden::Cases embedding("embedding", {
                                                {"plain", looked_up<2>({.num_embeddings = 7, .embed_dim = 5})},
+                                               {"padding_idx",
+                                                looked_up<2>({.num_embeddings = 7, .embed_dim = 5, .padding_idx = 2})},
                                                {"one_axis", looked_up<1>({.num_embeddings = 7, .embed_dim = 3})},
                                            });
 }  // namespace

@@ -42,13 +42,14 @@ def recurrent():
             ("bidirectional_state", dict(bidirectional=True), True, False),
             ("bidirectional_lengths", dict(bidirectional=True), False, True),
             ("bidirectional_lengths_state", dict(bidirectional=True), True, True),
+            ("two_layers", dict(num_layers=2, bidirectional=True), True, True),
         ]:
             if kind_name == "rnn_relu" and name not in ("plain", "bidirectional_lengths"):
                 continue
             options = dict(input_size=3, hidden_size=5, **options, **extra)
             inputs = [(4, 6, 3)] + ([lengths] if with_lengths else [])
             if with_state:
-                inputs += [(2 if options.get("bidirectional") else 1, 4, 5)] * states
+                inputs += [((2 if options.get("bidirectional") else 1) * options.get("num_layers", 1), 4, 5)] * states
             f.case(f"{kind_name}_{name}", kind(batch_first=True, **options), inputs, options,
                    call=packed if with_lengths else padded)
     return f
