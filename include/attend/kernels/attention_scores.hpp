@@ -117,19 +117,14 @@ void masked_softmax_forward(Index batch, Index heads, Index queries, Index keys,
       S* w = weights + r * keys;
       const Index b = r / (heads * queries), h = r / queries % heads, i = r % queries;
       for (Index j = 0; j < keys; ++j) w[j] = mask.may_attend(b, h, i, j) ? s[j] : -std::numeric_limits<S>::infinity();
-      S top, sum;
-      detail::softmax_row_statistics(keys, w, top, sum);
-      if (top == -std::numeric_limits<S>::infinity()) {
-        bool poisoned = false;  // a visible NaN stays one
-        for (Index j = 0; j < keys; ++j) poisoned = poisoned || w[j] != w[j];
-        if (!poisoned) {
-          std::fill_n(w, keys, S(0));
-          continue;
-        }
+      if (keys == 0 || std::all_of(w, w + keys, [](S x) { return x == -std::numeric_limits<S>::infinity(); })) {
+        std::fill_n(w, keys, S(0));
+        continue;
       }
-      const S inverse = 1 / sum;
-      for (Index j = 0; j < keys; ++j)
-        w[j] = w[j] == -std::numeric_limits<S>::infinity() ? S(0) : attend::exp(w[j] - top) * inverse;
+      softmax_forward(Index(1), keys, Index(1), w, w);
+      if (w[0] != w[0])  // a visible NaN or +inf: what is hidden stays zero
+        for (Index j = 0; j < keys; ++j)
+          if (!mask.may_attend(b, h, i, j)) w[j] = 0;
     }
   });
 }
