@@ -5,17 +5,7 @@
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 
-packages=(g++ cmake ninja-build libeigen3-dev zlib1g-dev libpng-dev nlohmann-json3-dev libcli11-dev dataset-fashion-mnist)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-  echo "Installing: ${missing[*]}"
-  root=$([ "$(id -u)" -eq 0 ] || echo sudo)
-  $root apt-get update -qq
-  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
-fi
+"$top/.ci/install" g++ cmake ninja-build libeigen3-dev zlib1g-dev libpng-dev nlohmann-json3-dev libcli11-dev dataset-fashion-mnist
 
 build=$top/build-examples
 cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DATTEND_BUILD_TESTS=OFF -DATTEND_BUILD_EXAMPLES=ON > /dev/null

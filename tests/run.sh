@@ -5,17 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build-tests}
 
-packages=(g++ cmake ninja-build libeigen3-dev libgtest-dev nlohmann-json3-dev libpng-dev zlib1g-dev)
-missing=()
-for package in "${packages[@]}"; do
-  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-if ((${#missing[@]})); then
-  echo "Installing: ${missing[*]}"
-  root=$([ "$(id -u)" -eq 0 ] || echo sudo)
-  $root apt-get update -qq
-  $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
-fi
+.ci/install g++ cmake ninja-build libeigen3-dev libgtest-dev nlohmann-json3-dev libpng-dev zlib1g-dev
 
 # -O1 with assertions: Eigen's own checks stay on, and the build stays short.
 cmake -S . -B "$build" -G Ninja -DCMAKE_CXX_FLAGS="${CXXFLAGS:--O1}" -DATTEND_WERROR=ON -DATTEND_BUILD_EXAMPLES=OFF "${@:2}"
