@@ -41,6 +41,7 @@ long double exact_sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
 
 TEST(Math, ErrorsInUnitsOfTheLastPlaceAreAsTheHeaderStates) {
   const auto exp_exact = [](long double x) { return std::exp(x); };
+  const auto expm1_exact = [](long double x) { return std::expm1(x); };
   const auto log_exact = [](long double x) { return std::log(x); };
   const auto tanh_exact = [](long double x) { return std::tanh(x); };
   const auto erf_exact = [](long double x) { return std::erf(x); };
@@ -53,6 +54,10 @@ TEST(Math, ErrorsInUnitsOfTheLastPlaceAreAsTheHeaderStates) {
       {"exp float near 0", WORST(float, exp, exp_exact, -1, 1), 1},
       {"exp double", WORST(double, exp, exp_exact, -708.396, 709.782), 1},
       {"exp double near 0", WORST(double, exp, exp_exact, -1, 1), 1},
+      {"expm1 float", WORST(float, expm1, expm1_exact, -90, 88.7228), 2},
+      {"expm1 float near 0", WORST(float, expm1, expm1_exact, -2, 2), 2},
+      {"expm1 double", WORST(double, expm1, expm1_exact, -720, 709.782), 2},
+      {"expm1 double near 0", WORST(double, expm1, expm1_exact, -2, 2), 2},
       {"log float", WORST(float, log, log_exact, 1e-30, 10), 1},
       {"log float large", WORST(float, log, log_exact, 1, 3e38), 1},
       {"log double", WORST(double, log, log_exact, 1e-300, 10), 1},
@@ -83,6 +88,9 @@ void check_special_values() {
   EXPECT_EQ(attend::exp(S(0)), S(1));
   EXPECT_EQ(attend::exp(S(1e30)), inf);
   EXPECT_EQ(attend::exp(S(-1e30)), S(0));
+  EXPECT_EQ(attend::expm1(-inf), S(-1));
+  EXPECT_EQ(attend::expm1(inf), inf);
+  EXPECT_EQ(attend::expm1(S(0)), S(0));
   EXPECT_EQ(attend::log(S(0)), -inf);
   EXPECT_EQ(attend::log(inf), inf);
   EXPECT_EQ(attend::log(S(1)), S(0));
@@ -100,6 +108,7 @@ void check_special_values() {
   EXPECT_EQ(attend::erf(S(0)), S(0));
   for (S x : {nan, -nan}) {
     EXPECT_TRUE(std::isnan(attend::exp(x)));
+    EXPECT_TRUE(std::isnan(attend::expm1(x)));
     EXPECT_TRUE(std::isnan(attend::log(x)));
     EXPECT_TRUE(std::isnan(attend::tanh(x)));
     EXPECT_TRUE(std::isnan(attend::sigmoid(x)));

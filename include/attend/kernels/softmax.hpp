@@ -31,22 +31,30 @@ void softmax_statistics(Index outer, Index n, Index inner, const S* x, const F& 
   });
 }
 
-/// For one contiguous row of length n: its maximum and the sum of exp(x - maximum), in eight partial sums.
-template <class S>
-void softmax_row_statistics(Index n, const S* x, S& top, S& sum) {
-  constexpr Index lanes = 16;
-  S tops[lanes], sums[lanes] = {};
-  std::fill_n(tops, lanes, -std::numeric_limits<S>::infinity());
+/// Element sums of sixteen interleaved lanes, folded by halves.
+template <class S, class Term>
+S sum_of_row(Index n, const Term& term) {
+  S lane[16] = {};
   Index j = 0;
-  for (; j + lanes <= n; j += lanes)
-    for (Index c = 0; c < lanes; ++c) tops[c] = x[j + c] > tops[c] ? x[j + c] : tops[c];
-  for (; j < n; ++j) tops[j % lanes] = x[j] > tops[j % lanes] ? x[j] : tops[j % lanes];
-  top = *std::max_element(tops, tops + lanes);
-  for (j = 0; j + lanes <= n; j += lanes)
-    for (Index c = 0; c < lanes; ++c) sums[c] += attend::exp(x[j + c] - top);
-  for (; j < n; ++j) sums[j % lanes] += attend::exp(x[j] - top);
-  sum = 0;
-  for (S s : sums) sum += s;
+  for (; j + 16 <= n; j += 16)
+    for (Index c = 0; c < 16; ++c) lane[c] += term(j + c);
+  for (Index c = 0; j < n; ++j, ++c) lane[c] += term(j);
+  for (Index half = 8; half > 0; half /= 2)
+    for (Index c = 0; c < half; ++c) lane[c] += lane[c + half];
+  return lane[0];
+}
+/// The largest of one contiguous row; a NaN may be passed over: the sum of exponentials tells of it.
+template <class S>
+S maximum_of_row(Index n, const S* x) {
+  S lane[16];
+  std::fill_n(lane, 16, -std::numeric_limits<S>::infinity());
+  Index j = 0;
+  for (; j + 16 <= n; j += 16)
+    for (Index c = 0; c < 16; ++c) lane[c] = x[j + c] > lane[c] ? x[j + c] : lane[c];
+  for (Index c = 0; j < n; ++j, ++c) lane[c] = x[j] > lane[c] ? x[j] : lane[c];
+  for (Index half = 8; half > 0; half /= 2)
+    for (Index c = 0; c < half; ++c) lane[c] = lane[c + half] > lane[c] ? lane[c + half] : lane[c];
+  return lane[0];
 }
 
 }  // namespace detail
@@ -57,10 +65,12 @@ void softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
   if (inner == 1)
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) {
-        S top, sum;
-        detail::softmax_row_statistics(n, x + o * n, top, sum);
-        const S inverse = 1 / sum;
-        for (Index j = o * n; j < (o + 1) * n; ++j) y[j] = attend::exp(x[j] - top) * inverse;
+        const S* from = x + o * n;
+        S* to = y + o * n;
+        const S top = detail::maximum_of_row(n, from);
+        for (Index j = 0; j < n; ++j) to[j] = attend::exp(from[j] - top);
+        const S inverse = 1 / detail::sum_of_row<S>(n, [to](Index j) { return to[j]; });
+        for (Index j = 0; j < n; ++j) to[j] *= inverse;
       }
     });
   detail::softmax_statistics(outer, n, inner, x, [&](Index at, const S* top, const S* sum) {
@@ -75,10 +85,17 @@ void log_softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
   if (inner == 1)
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) {
-        S top, sum;
-        detail::softmax_row_statistics(n, x + o * n, top, sum);
+        const S* from = x + o * n;
+        S* to = y + o * n;
+        const S top = detail::maximum_of_row(n, from);
+        S e[64], sum = 0;
+        for (Index first = 0; first < n; first += 64) {
+          const Index count = std::min<Index>(64, n - first);
+          for (Index j = 0; j < count; ++j) e[j] = attend::exp(from[first + j] - top);
+          sum += detail::sum_of_row<S>(count, [&e](Index j) { return e[j]; });
+        }
         const S log_sum = attend::log(sum);
-        for (Index j = o * n; j < (o + 1) * n; ++j) y[j] = (x[j] - top) - log_sum;
+        for (Index j = 0; j < n; ++j) to[j] = (from[j] - top) - log_sum;
       }
     });
   detail::softmax_statistics(outer, n, inner, x, [&](Index at, const S* top, const S* sum) {
@@ -90,15 +107,26 @@ void log_softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
 /// dx_j += y_j (dy_j - sum_l y_l dy_l); where y_j is zero dy_j takes no part, NaN or not.
 template <class S>
 void softmax_backward(Index outer, Index n, Index inner, const S* y, const S* dy, S* dx) {
+  if (inner == 1)
+    return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
+      for (Index o = begin; o < end; ++o) {
+        const S *w = y + o * n, *g = dy + o * n;
+        S* to = dx + o * n;
+        const S mean =
+            detail::sum_of_row<S>(n, [w, g](Index j) { return simd::select(w[j] != S(0), w[j] * g[j], S(0)); });
+        for (Index j = 0; j < n; ++j) to[j] += simd::select(w[j] != S(0), w[j] * (g[j] - mean), S(0));
+      }
+    });
   parallel_for(outer, detail::softmax_grain(n, inner), [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(inner);
     S* const mean = memory.get();
     for (Index o = begin; o < end; ++o) {
       std::fill_n(mean, inner, S(0));
       for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c) mean[c] += y[at + c] != S(0) ? y[at + c] * dy[at + c] : S(0);
+        for (Index c = 0; c < inner; ++c) mean[c] += simd::select(y[at + c] != S(0), y[at + c] * dy[at + c], S(0));
       for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c) dx[at + c] += y[at + c] != S(0) ? y[at + c] * (dy[at + c] - mean[c]) : S(0);
+        for (Index c = 0; c < inner; ++c)
+          dx[at + c] += simd::select(y[at + c] != S(0), y[at + c] * (dy[at + c] - mean[c]), S(0));
     }
   });
 }
@@ -106,6 +134,15 @@ void softmax_backward(Index outer, Index n, Index inner, const S* y, const S* dy
 /// dx_j += dy_j - exp(y_j) sum_l dy_l.
 template <class S>
 void log_softmax_backward(Index outer, Index n, Index inner, const S* y, const S* dy, S* dx) {
+  if (inner == 1)
+    return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
+      for (Index o = begin; o < end; ++o) {
+        const S *v = y + o * n, *g = dy + o * n;
+        S* to = dx + o * n;
+        const S total = detail::sum_of_row<S>(n, [g](Index j) { return g[j]; });
+        for (Index j = 0; j < n; ++j) to[j] += g[j] - attend::exp(v[j]) * total;
+      }
+    });
   parallel_for(outer, detail::softmax_grain(n, inner), [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(inner);
     S* const total = memory.get();

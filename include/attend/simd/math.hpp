@@ -5,9 +5,10 @@
 /// products that follow.
 ///
 /// Largest error, in units of the last place of the result (measured by tests/simd/math_test.cpp, with and without
-/// fused multiply-add):      exp   log   tanh  sigmoid  erf
-///           float     1     1     3     3        1.5
-///           double    1     1     3     3        2
+/// fused multiply-add):
+///                       exp   expm1   log   tanh   sigmoid   erf
+///             float       1       2     1      3         3   1.5
+///             double      1       2     1      3         3     2
 #include <limits>
 
 #include "attend/simd/lanes.hpp"
@@ -71,6 +72,20 @@ ATTEND_INLINE V exp(V x) {
   result = select(x > highest, all<V>(Limits::infinity()), result);
   result = select(x < lowest, all<V>(S(0)), result);
   return select(x == x, result, x);
+}
+
+/// exp(x) - 1, of full relative precision.
+template <class V>
+ATTEND_INLINE V expm1(V x) {
+  using S = Scalar<V>;
+  constexpr bool narrow = sizeof(S) == 4;
+  constexpr S highest = narrow ? S(88.72283) : S(709.782712893383973096), minus_one_from = narrow ? S(-20) : S(-40);
+  V y = select(x < minus_one_from, all<V>(minus_one_from), x);
+  y = select(y > highest, all<V>(highest), y);
+  const Reduced<V> reduced = reduce(y);
+  const V half = power_of_two<V>(reduced.n - 1);  // 2^128 itself is not a float
+  const V result = multiply_add(half, expm1_reduced(reduced.r), half - S(0.5)) * S(2);
+  return select(x == x, select(x > highest, all<V>(std::numeric_limits<S>::infinity()), result), x);
 }
 
 /// After fdlibm's: x = 2^k (1 + f), log(1 + f) by a polynomial in (f / (2 + f))^2.
@@ -178,6 +193,8 @@ ATTEND_INLINE V erf(V x) {
 
 ATTEND_INLINE float exp(float x) { return simd::exp(x); }
 ATTEND_INLINE double exp(double x) { return simd::exp(x); }
+ATTEND_INLINE float expm1(float x) { return simd::expm1(x); }
+ATTEND_INLINE double expm1(double x) { return simd::expm1(x); }
 ATTEND_INLINE float log(float x) { return simd::log(x); }
 ATTEND_INLINE double log(double x) { return simd::log(x); }
 ATTEND_INLINE float tanh(float x) { return simd::tanh(x); }
