@@ -95,27 +95,33 @@ void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed,
       detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels);
 }
 
-/// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
-/// Input cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
+/// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx. Input
+/// cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
 template <class S>
 void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
   if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
-  for (Index first_h = 0; first_h < std::min(s.stride.height, s.height); ++first_h) {
-    const auto rows =
-        detail::convolution_phase(first_h, s.height, s.kernel.height, s.stride.height, s.dilation.height, s.pad_top);
-    if (rows.taps.empty()) continue;
+  struct Phase {
+    detail::Gather gather;
+    detail::Scatter to;
+    std::vector<std::shared_ptr<S>> packed;  // for each group
+  };
+  std::vector<Phase> phases;
+  for (Index first_h = 0; first_h < std::min(s.stride.height, s.height); ++first_h)
     for (Index first_w = 0; first_w < std::min(s.stride.width, s.width); ++first_w) {
+      const auto rows =
+          detail::convolution_phase(first_h, s.height, s.kernel.height, s.stride.height, s.dilation.height, s.pad_top);
       const auto columns =
           detail::convolution_phase(first_w, s.width, s.kernel.width, s.stride.width, s.dilation.width, s.pad_left);
-      if (columns.taps.empty()) continue;
-      detail::Gather gather;
-      gather.batch = s.batch, gather.height = s.out_height, gather.width = s.out_width;
+      if (rows.taps.empty() || columns.taps.empty()) continue;
+      Phase phase;
+      detail::Gather& gather = phase.gather;
+      gather.height = s.out_height, gather.width = s.out_width;
       gather.channels = out, gather.pixel = s.out_channels;
       gather.rows_h = rows.count, gather.rows_w = columns.count;
       gather.offset_h = rows.offsets, gather.offset_w = columns.offsets;
-      const detail::Scatter to{s.height, s.width, s.in_channels, first_h, first_w, s.stride.height, s.stride.width};
-      const detail::Scratch<S> turned(gather.columns() * in), packed(packed_size<S>(gather.columns(), in));
+      phase.to = {s.height, s.width, s.in_channels, first_h, first_w, s.stride.height, s.stride.width};
+      const detail::Scratch<S> turned(gather.columns() * in);
       for (Index g = 0; g < s.groups; ++g) {
         S* to_tap = turned.get();
         for (const Index t : rows.taps)
@@ -123,11 +129,25 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
             for (Index o = 0; o < out; ++o)
               for (Index i = 0; i < in; ++i)
                 *to_tap++ = weight[((g * out + o) * in + i) * taps + t * s.kernel.width + u];
-        pack_b(Side::plain, gather.columns(), in, turned.get(), in, packed.get());
-        detail::add_gather_product(gather, dy + g * out, packed.get(), in, to, dx + g * in);
+        phase.packed.push_back(make_buffer<S>(packed_size<S>(gather.columns(), in)));
+        pack_b(Side::plain, gather.columns(), in, turned.get(), in, phase.packed.back().get());
       }
+      phases.push_back(std::move(phase));
     }
-  }
+  // Several phases meet in the same cache lines: a few samples at a time.
+  const Index samples =
+      phases.size() == 1 ? s.batch : std::max<Index>(1, 4096 / std::max<Index>(1, s.height * s.width));
+  parallel_for(s.batch, samples, [&](Index begin, Index end) {
+    for (const Phase& phase : phases) {
+      detail::Gather gather = phase.gather;
+      gather.batch = end - begin;
+      const S* from = dy + begin * s.out_height * s.out_width * s.out_channels;
+      S* to = dx + begin * s.height * s.width * s.in_channels;
+      for (Index g = 0; g < s.groups; ++g)
+        detail::add_gather_product(gather, from + g * out, phase.packed[static_cast<std::size_t>(g)].get(), in,
+                                   phase.to, to + g * in);
+    }
+  });
 }
 
 /// dweight (out, in/groups, kh, kw) += sum over samples and pixels of dy x.

@@ -114,13 +114,12 @@ template <class S, class Epilogue = NoEpilogue>
 void gather_product(const Gather& g, const S* source, const S* packed, Index n, S beta, S* target, Index ld,
                     const Epilogue& epilogue = {}) {
   if (g.plain())
-    gemm_packed(g.rows(), n, g.columns(), S(1), PlainRows<S>{source, g.pixel}, packed, beta, target, ld, epilogue);
-  else
-    gemm_packed(g.rows(), n, g.columns(), S(1),
-                made_rows<S>([&](Index row, Index rows, Index k0, Index depth, S* out, Index block_ld) {
-                  gather_block(g, source, row, rows, k0, depth, out, block_ld);
-                }),
-                packed, beta, target, ld, epilogue);
+    return gemm_packed(g.rows(), n, g.columns(), S(1), PlainRows<S>{source, g.pixel}, packed, beta, target, ld,
+                       epilogue);
+  const auto patches = made_rows<S>([&](Index row, Index count, Index k0, Index depth, S* out, Index block_ld) {
+    gather_block(g, source, row, count, k0, depth, out, block_ld);
+  });
+  gemm_packed(g.rows(), n, g.columns(), S(1), patches, packed, beta, target, ld, epilogue);
 }
 
 /// The pixels (b, i, j) of the target += G B.
@@ -129,21 +128,15 @@ void add_gather_product(const Gather& g, const S* source, const S* packed, Index
   if (to.step_h == 1 && to.step_w == 1 && to.height == g.rows_h && to.width == g.rows_w)
     return gather_product(g, source, packed, n, S(1), target, to.pixel);
   const Scratch<S> product(g.rows() * n);
-  gather_product(g, source, packed, n, S(0), product.get(), n,
-                 [&](Index row, Index rows, Index col, Index cols, const S* c, Index ld) {
-                   Index j = row % g.rows_w, i = row / g.rows_w % g.rows_h, b = row / (g.rows_w * g.rows_h);
-                   for (Index r = 0; r < rows; ++r) {
-                     S* pixel = target +
-                                ((b * to.height + to.first_h + i * to.step_h) * to.width + to.first_w + j * to.step_w) *
-                                    to.pixel +
-                                col;
-                     for (Index l = 0; l < cols; ++l) pixel[l] += c[r * ld + l];
-                     if (++j == g.rows_w) {
-                       j = 0;
-                       if (++i == g.rows_h) i = 0, ++b;
-                     }
-                   }
-                 });
+  gather_product(g, source, packed, n, S(0), product.get(), n);
+  const S* values = product.get();
+  for (Index b = 0; b < g.batch; ++b)
+    for (Index i = 0; i < g.rows_h; ++i)
+      for (Index j = 0; j < g.rows_w; ++j, values += n) {
+        S* pixel =
+            target + ((b * to.height + to.first_h + i * to.step_h) * to.width + to.first_w + j * to.step_w) * to.pixel;
+        for (Index l = 0; l < n; ++l) pixel[l] += values[l];
+      }
 }
 
 /// product (g.columns(), n) = G^T D, where row r of D is the n numbers at d + r pixel. Sums within fixed units of rows,

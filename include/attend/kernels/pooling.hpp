@@ -12,7 +12,8 @@ struct PoolShape {
   Index batch = 0, height = 0, width = 0, channels = 0;
   Index out_height = 0, out_width = 0;
   Pair kernel, stride, padding = 0, dilation = 1;
-  Index outputs() const { return batch * out_height * out_width * channels; }
+  /// Cells of a window that can lie on the input.
+  Index cells() const { return std::min(kernel.height, height) * std::min(kernel.width, width); }
 };
 
 namespace detail {
@@ -41,41 +42,39 @@ void for_each_pixel(Index batch, Index height, Index width, Index work_per_pixel
 template <class S>
 void max_pool_forward(const PoolShape& s, const S* x, S* y, std::int32_t* where) {
   const Index c_all = s.channels;
-  detail::for_each_pixel(s.batch, s.out_height, s.out_width, c_all * s.kernel.height * s.kernel.width,
-                         [&](Index pixel, Index b, Index oh, Index ow) {
-                           const Index top = oh * s.stride.height - s.padding.height,
-                                       left = ow * s.stride.width - s.padding.width;
-                           const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
-                           const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
-                           const S* sample = x + b * s.height * s.width * c_all;
-                           S* best = y + pixel * c_all;
-                           std::int32_t* at = where ? where + pixel * c_all : nullptr;
-                           if (t0 == t1 || u0 == u1) {
-                             std::fill_n(best, c_all, -std::numeric_limits<S>::infinity());
-                             if (at) std::fill_n(at, c_all, -1);
-                             return;
-                           }
-                           bool first = true;
-                           for (Index t = t0; t < t1; ++t)
-                             for (Index u = u0; u < u1; ++u) {
-                               const Index cell = (top + t * s.dilation.height) * s.width + left + u * s.dilation.width;
-                               const S* from = sample + cell * c_all;
-                               if (first) {
-                                 std::copy_n(from, c_all, best);
-                                 if (at) std::fill_n(at, c_all, static_cast<std::int32_t>(cell));
-                                 first = false;
-                               } else if (at) {
-                                 for (Index c = 0; c < c_all; ++c) {
-                                   const bool keep = best[c] >= from[c] || best[c] != best[c];
-                                   best[c] = keep ? best[c] : from[c];
-                                   at[c] = keep ? at[c] : static_cast<std::int32_t>(cell);
-                                 }
-                               } else {
-                                 for (Index c = 0; c < c_all; ++c)
-                                   best[c] = best[c] >= from[c] || best[c] != best[c] ? best[c] : from[c];
-                               }
-                             }
-                         });
+  detail::for_each_pixel(
+      s.batch, s.out_height, s.out_width, c_all * s.cells(), [&](Index pixel, Index b, Index oh, Index ow) {
+        const Index top = oh * s.stride.height - s.padding.height, left = ow * s.stride.width - s.padding.width;
+        const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
+        const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
+        const S* sample = x + b * s.height * s.width * c_all;
+        S* best = y + pixel * c_all;
+        std::int32_t* at = where ? where + pixel * c_all : nullptr;
+        if (t0 == t1 || u0 == u1) {
+          std::fill_n(best, c_all, -std::numeric_limits<S>::infinity());
+          if (at) std::fill_n(at, c_all, -1);
+          return;
+        }
+        bool first = true;
+        for (Index t = t0; t < t1; ++t)
+          for (Index u = u0; u < u1; ++u) {
+            const Index cell = (top + t * s.dilation.height) * s.width + left + u * s.dilation.width;
+            const S* from = sample + cell * c_all;
+            if (first) {
+              std::copy_n(from, c_all, best);
+              if (at) std::fill_n(at, c_all, static_cast<std::int32_t>(cell));
+              first = false;
+            } else if (at) {
+              for (Index c = 0; c < c_all; ++c) {
+                const bool keep = best[c] >= from[c] || best[c] != best[c];
+                best[c] = keep ? best[c] : from[c];
+                at[c] = keep ? at[c] : static_cast<std::int32_t>(cell);
+              }
+            } else {
+              for (Index c = 0; c < c_all; ++c) best[c] = best[c] >= from[c] || best[c] != best[c] ? best[c] : from[c];
+            }
+          }
+      });
 }
 
 /// dx[where] += dy, for a pooling with `outputs` pixels and `inputs` pixels per sample.
@@ -165,7 +164,7 @@ void average_backward(const PoolShape& s, const S* dy, S* dx, const Window& wind
 /// y = sum of each window's cells on the input / divisor; a window that lies outside gives 0.
 template <class S>
 void average_pool_forward(const PoolShape& s, const AverageDivisor& divisor, const S* x, S* y) {
-  detail::average_forward(s, x, y, s.channels * s.kernel.height * s.kernel.width,
+  detail::average_forward(s, x, y, s.channels * s.cells(),
                           [&](Index oh, Index ow) { return detail::average_window(s, divisor, oh, ow); });
 }
 template <class S>

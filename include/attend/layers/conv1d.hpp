@@ -42,6 +42,9 @@ class Conv1d : public Layer<Conv1d<S>> {
     if (self.bias_) visit("bias", *self.bias_);
   }
   const Conv1dOptions& options() const { return options_; }
+  /// Write access for a block that draws its weights in another way.
+  Parameter<S, 3>& weight() { return weight_; }
+  std::optional<Parameter<S, 1>>& bias() { return bias_; }
 
  private:
   static const Conv1dOptions& checked(const Conv1dOptions& o) {

@@ -44,6 +44,9 @@ class Conv2d : public Layer<Conv2d<S>> {
     if (self.bias_) visit("bias", *self.bias_);
   }
   const Conv2dOptions& options() const { return options_; }
+  /// Write access for a block that draws its weights in another way.
+  Parameter<S, 4>& weight() { return weight_; }
+  std::optional<Parameter<S, 1>>& bias() { return bias_; }
 
  private:
   static const Conv2dOptions& checked(const Conv2dOptions& o) {

@@ -44,6 +44,9 @@ class ConvTranspose2d : public Layer<ConvTranspose2d<S>> {
     if (self.bias_) visit("bias", *self.bias_);
   }
   const ConvTranspose2dOptions& options() const { return options_; }
+  /// Write access for a block that draws its weights in another way.
+  Parameter<S, 4>& weight() { return weight_; }
+  std::optional<Parameter<S, 1>>& bias() { return bias_; }
 
  private:
   static const ConvTranspose2dOptions& checked(const ConvTranspose2dOptions& o) {
