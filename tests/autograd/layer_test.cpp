@@ -169,6 +169,16 @@ TEST(Checkpoint, reports_moments_once_and_saves_only_the_input) {
   for (Index i = 0; i < 12; ++i) EXPECT_EQ(gradients.of(v).data()[i], 2 * x.data()[i]);
 }
 
+TEST(Checkpoint, is_recorded_once) {
+  Rng rng(7);
+  const Block<double> block(Dense<double>({4, 4}, rng));
+  Recording recording(block);
+  Tape<double> tape(Mode::training);
+  const auto y = checkpoint(block, tape.want(tape.input(random_tensor<double, 2>({3, 4}, 1))));
+  tape.backward(dot(y, y));
+  EXPECT_EQ((recording.all<2, double>("gate").size()), 1u);
+}
+
 // One model from eight threads for inference, and differentiated on two tapes; run under the thread sanitizer as well.
 TEST(Threads, share_one_model) {
   Rng rng(8);

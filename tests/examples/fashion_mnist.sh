@@ -71,7 +71,7 @@ if mount -t tmpfs -o size=220k none small 2>/dev/null; then
   "$program" --data=shapes --preset=quick --output=small >log 2>&1
   check "a full disk stops the run with a message" test $? -eq 1
   check "the message names the file" grep -q "small/" log
-  check "no half-written file is left" sh -c '! ls small | grep -qE "tmp|partial"'
+  check "no half-written file is left" sh -c '! ls -A small | grep -qE "tmp|partial"'
 fi
 
 echo "$passed passed, $failed failed"

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/autograd/layer.hpp"
+#include "attend/autograd/recording.hpp"
 
 ATTEND_BEGIN
 
@@ -48,6 +49,7 @@ auto checkpoint(const L& layer, const Variable<S, R>& x, const More&... more) {
     };
     op.record(y, [&layer, mode = outer->mode(), stream, leaves, constant, dy = op.slot(y),
                   inputs = std::make_tuple(kept(x), kept(more)...)](Pass<S>& pass) {
+      const Recording::Pause pause;
       Tape<S> tape(mode);
       if (stream) tape.set_stream(*stream);
       const auto enter = [&](const auto& input) {

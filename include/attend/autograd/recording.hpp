@@ -56,6 +56,17 @@ class Recording {
   /// A channel gate: (batch, channels). `call` as in MapOptions.
   Tensor<float, 2> gate(const std::string& name, Index call = -1) const;
 
+  /// While it lives, no recording of this thread takes anything: what a checkpointed block computes again is not news.
+  class Pause {
+   public:
+    Pause() = default;
+    Pause(const Pause&) = delete;
+    ~Pause() { current_ = paused_; }
+
+   private:
+    Recording* paused_ = std::exchange(current_, nullptr);
+  };
+
   // ---- for layers ----
   template <class S, int R>
   static void offer(const LayerKey& layer, const char* what, const Variable<S, R>& value) {
@@ -85,7 +96,8 @@ class Recording {
   void take(const LayerKey& layer, const char* what, const Variable<S, R>& value) {
     const auto known = layers_.find(layer);
     if (known == layers_.end()) return;
-    if (Tape<S>* tape = common_tape<S>("recording", value)) tape->want(value);
+    Tape<S>* tape = common_tape<S>("recording", value);
+    if (tape && tape->recording()) tape->want(value);
     entries_.push_back({detail::join(known->second, what),
                         {value.shape().begin(), value.shape().end()},
                         &type_tag<Variable<S, R>>,
