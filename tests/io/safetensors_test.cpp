@@ -144,6 +144,12 @@ TEST(SaveSafetensors, then_load_is_the_identity) {
   EXPECT_EQ(file.dtype("norms.1.num_batches_tracked"), Dtype::I64);  // as PyTorch has it
   EXPECT_TRUE(file.shape("norms.1.num_batches_tracked").empty());
   EXPECT_EQ(file.dtype("norms.0.running_mean"), Dtype::F32);
+  for (const float odd : {0.5f, float(INFINITY), float(NAN)}) {  // no counter: stays what it is
+    net.norms[0].num_batches_tracked.edit()() = odd;
+    save_safetensors(folder / "odd", net);
+    EXPECT_EQ(SafetensorsFile(folder / "odd").dtype("norms.0.num_batches_tracked"), Dtype::F32);
+  }
+  net.norms[0].num_batches_tracked.edit()() = other.norms[0].num_batches_tracked.value()();
   Net<double> wide;  // knows its scalar
   load_safetensors(folder / "net", wide);
   EXPECT_TRUE(same(net, wide));

@@ -1,5 +1,6 @@
 #pragma once
 /// The parameters and buffers of a model in a safetensors file, under PyTorch's dotted names: a `state_dict`.
+#include <cmath>
 #include <functional>
 
 #include "attend/autograd/walk.hpp"
@@ -8,7 +9,7 @@
 ATTEND_BEGIN
 
 struct LoadOptions {
-  bool strict = true;  ///< false: load what fits, and report the rest
+  bool strict = true;       ///< false: load what fits, and report the rest
   std::string prefix = {};  ///< of the names in the file; what does not begin with it is not looked at
   /// Name in the file (without the prefix) of the model's parameter; empty: the same name.
   std::function<std::string(const std::string&)> rename = {};
@@ -52,12 +53,14 @@ using ScalarFor = typename std::conditional_t<std::is_void_v<S>, ScalarOfModel<s
                                               std::common_type<S>>::type;
 }  // namespace detail
 
-/// Adds every parameter and buffer of `model` under `prefix` + its dotted name. A buffer of rank 0 is a counter
-/// (`num_batches_tracked`) and becomes an I64, as PyTorch has it. OptionError if two have one name.
+/// Adds every parameter and buffer of `model` under `prefix` + its dotted name. A buffer of rank 0 that holds a whole
+/// number is a counter (`num_batches_tracked`) and becomes an I64, as PyTorch has it. OptionError if two have one name.
 template <class S = void, class Model>
 void add_parameters(SafetensorsWriter& writer, const Model& model, const std::string& prefix = "") {
   for (const auto& p : parameters<detail::ScalarFor<S, Model>>(model)) {
-    if (p->shape().empty() && p->kind() == Kind::buffer) {
+    const bool counts = p->shape().empty() && p->kind() == Kind::buffer && std::abs(*p->data()) <= 0x1p53 &&
+                        *p->data() == std::floor(*p->data());
+    if (counts) {
       const auto counter = static_cast<std::int64_t>(*p->data());
       writer.add(prefix + p.name, ArrayBytes::of({}, &counter, 1));
     } else {
