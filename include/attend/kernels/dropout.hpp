@@ -1,8 +1,9 @@
 #pragma once
 /// Dropout by counter: whether number i of the draws drops is a function of the stream and i, so any thread draws any
 /// part, and the backward pass draws again.
-#include "attend/core/rng.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/philox.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
 
@@ -13,21 +14,23 @@ struct DropoutSizes {
 };
 
 namespace detail {
-/// Writes draws [begin, end) as factors: 0, or 1 / (1 - p). A word of 32 bits each: p is met to 2^-32.
+constexpr Index dropout_unit = 1024;  ///< draws at a time
+
+/// Draws [begin, end), dropout_unit at most, as factors: 0, or 1 / (1 - p). A word of 32 bits each: p is met to 2^-32.
 template <class S>
 void dropout_factors(const Rng& stream, double p, Index begin, Index end, S* factor) {
-  const double limit = p * 0x1p32;
+  std::uint32_t words[dropout_unit + 8];
+  const Index first = begin / 4;
+  simd::random_words(stream, static_cast<std::uint64_t>(first), (end + 3) / 4 - first, words);
+  const auto limit = static_cast<std::uint32_t>(std::min(std::ceil(p * 0x1p32), 4294967295.0));
   const S kept = p < 1 ? S(1 / (1 - p)) : S(0);
-  for (Index i = begin; i < end;) {
-    const auto words = stream.block(static_cast<std::uint64_t>(i) / 4);
-    for (std::size_t lane = static_cast<std::size_t>(i % 4); lane < 4 && i < end; ++lane, ++i)
-      *factor++ = static_cast<double>(words[lane]) < limit ? S(0) : kept;
-  }
+  const std::uint32_t* word = words + (begin - 4 * first);
+  for (Index i = 0; i < end - begin; ++i) factor[i] = word[i] < limit ? S(0) : kept;
 }
 /// f(first element, elements, factors, step): the factor of element j is factors[j * step]
 template <class S, class F>
 void for_each_dropout(const Rng& stream, double p, const DropoutSizes& s, const F& f) {
-  constexpr Index unit = 1024;
+  constexpr Index unit = dropout_unit;
   if (s.repeats == 1) {
     parallel_for(s.outer * s.inner, 4 * unit, [&](Index begin, Index end) {
       S factor[unit];
@@ -59,7 +62,11 @@ void for_each_dropout(const Rng& stream, double p, const DropoutSizes& s, const 
 template <class S>
 void dropout_forward(const Rng& stream, double p, const DropoutSizes& s, const S* x, S* y) {
   detail::for_each_dropout<S>(stream, p, s, [=](Index first, Index n, const S* factor, Index step) {
-    for (Index j = 0; j < n; ++j) y[first + j] = x[first + j] * factor[j * step];
+    if (step == 1)
+      simd::map(
+          n, y + first, [](auto v, auto k) { return v * k; }, x + first, factor);
+    else
+      for (Index j = 0; j < n; ++j) y[first + j] = x[first + j] * *factor;
   });
 }
 
@@ -67,7 +74,12 @@ void dropout_forward(const Rng& stream, double p, const DropoutSizes& s, const S
 template <class S>
 void dropout_backward(const Rng& stream, double p, const DropoutSizes& s, const S* dy, S* dx) {
   detail::for_each_dropout<S>(stream, p, s, [=](Index first, Index n, const S* factor, Index step) {
-    for (Index j = 0; j < n; ++j) dx[first + j] += dy[first + j] * factor[j * step];
+    if (step == 1)
+      simd::map(
+          n, dx + first, [](auto d, auto up, auto k) { return d + up * k; }, static_cast<const S*>(dx + first),
+          dy + first, factor);
+    else
+      for (Index j = 0; j < n; ++j) dx[first + j] += dy[first + j] * *factor;
   });
 }
 
