@@ -24,7 +24,7 @@ LayerKey key_of(const L& layer) {
 class Error : public std::runtime_error {
  public:
   Error(const char* operation, const std::string& message)
-      : std::runtime_error(message), text_("[" + std::string(operation) + "] " + message) {}
+      : std::runtime_error(message), text_(std::string("[").append(operation).append("] ").append(message)) {}
   const char* what() const noexcept override { return text_.c_str(); }
   /// On its way up the error passes each enclosing layer, which puts the name of the child it came from in front.
   void passes(const LayerKey& layer, const std::string& child) {
