@@ -140,15 +140,23 @@ struct Strips {
 /// Columns [col, col + cols) of one block of k of B as a strip of vectors, zeros beyond.
 template <class S>
 void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Index ld, S* out) {
+  using V = typename gemm_tile::Vector<S>::type;
+  constexpr int lanes = static_cast<int>(gemm_tile::lanes<S>);
   if (side == Side::plain) {
-    for (Index l = 0; l < depth; ++l) {
-      std::copy_n(b + l * ld, cols, out + l * width);
-      std::fill(out + l * width + cols, out + (l + 1) * width, S(0));
+    const Index whole = cols / lanes * lanes, bytes = (cols - whole) * static_cast<Index>(sizeof(S));
+    for (Index l = 0; l < depth; ++l, b += ld, out += width) {
+      V v;
+      for (Index j = 0; j < whole; j += lanes) {
+        gemm_tile::load(v, b + j);
+        gemm_tile::store(out + j, v);
+      }
+      if (bytes == 0) continue;
+      v = V{};
+      std::memcpy(&v, b + whole, static_cast<std::size_t>(bytes));
+      gemm_tile::store(out + whole, v);
     }
     return;
   }
-  using V = typename gemm_tile::Vector<S>::type;
-  constexpr int lanes = static_cast<int>(gemm_tile::lanes<S>);
   for (Index j = 0; j < width; j += lanes)
     for (Index l = 0; l < depth; l += lanes) {
       V square[lanes] = {};
