@@ -169,7 +169,7 @@ def schedules():
 
 def text():
     lines = ["#pragma once", "// Written by tests/goldens/train_goldens.py with torch " + torch.__version__ +
-             "; do not edit.", "#include <vector>", "", "namespace torch_values {", "",
+             "; do not edit.", "// clang-format off", "#include <vector>", "", "namespace torch_values {", "",
              "struct Loss {\n  const char* name;\n  double value;\n  std::vector<double> gradient;\n};",
              "inline const std::vector<Loss> losses = {"]
     lines += [f'    {{"{n}", {v!r}, {{{numbers(g)}}}}},' for n, v, g in losses()]
