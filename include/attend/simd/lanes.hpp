@@ -11,8 +11,8 @@
 #include <arm_neon.h>
 #endif
 
-#include "attend/core/namespace.hpp"
 #include "attend/core/inline.hpp"
+#include "attend/core/namespace.hpp"
 
 ATTEND_BEGIN
 namespace simd {
@@ -79,24 +79,24 @@ ATTEND_INLINE V multiply_add(V a, V b, V c) {
   }
 #if defined(__AVX512F__)
   else if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
-    return (V)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+    return _mm512_fmadd_ps(a, b, c);
   else if constexpr (sizeof(V) == 64)
-    return (V)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+    return _mm512_fmadd_pd(a, b, c);
 #endif
 #if defined(__FMA__)
   else if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
-    return (V)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+    return _mm256_fmadd_ps(a, b, c);
   else if constexpr (sizeof(V) == 32)
-    return (V)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+    return _mm256_fmadd_pd(a, b, c);
   else if constexpr (sizeof(V) == 16 && sizeof(Scalar<V>) == 4)
-    return (V)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+    return _mm_fmadd_ps(a, b, c);
   else if constexpr (sizeof(V) == 16)
-    return (V)_mm_fmadd_pd((__m128d)a, (__m128d)b, (__m128d)c);
+    return _mm_fmadd_pd(a, b, c);
 #elif defined(__aarch64__)
   else if constexpr (sizeof(Scalar<V>) == 4)
-    return (V)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+    return vfmaq_f32(c, a, b);
   else
-    return (V)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
+    return vfmaq_f64(c, a, b);
 #endif
   return a * b + c;
 }
