@@ -37,8 +37,8 @@ inline void random_words(const Rng& stream, std::uint64_t first, std::ptrdiff_t 
   const std::uint64_t key = stream.state().key;
   std::ptrdiff_t i = 0;
   for (; i + side_by_side * lanes <= blocks; i += side_by_side * lanes) {
-    Wide c0[side_by_side], c1[side_by_side], c2[side_by_side],
-        c3[side_by_side];  // the upper halves of lanes do not matter
+    // the upper halves of lanes do not matter
+    Wide c0[side_by_side] = {}, c1[side_by_side], c2[side_by_side], c3[side_by_side];
     for (std::ptrdiff_t s = 0; s < side_by_side; ++s) {
       for (std::ptrdiff_t l = 0; l < lanes; ++l) c0[s][l] = first + static_cast<std::uint64_t>(i + s * lanes + l);
       c1[s] = c0[s] >> 32;
