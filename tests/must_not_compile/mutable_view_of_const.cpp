@@ -1,4 +1,4 @@
-// refused: 
+// refused: by its type
 #include <attend/attend.hpp>
 using namespace attend;
 void g(TensorView<float, 3>);
