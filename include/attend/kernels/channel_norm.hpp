@@ -3,10 +3,12 @@
 /// instance norm (a segment per sample), group norm (likewise, with groups). x is (segments, rows, channels). Sums are
 /// taken in double, over chunks of rows that depend on rows and channels alone and are combined in order.
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
 namespace channel_norm {
@@ -18,9 +20,13 @@ struct Sizes {
 };
 
 namespace detail {
-/// Elements of a chunk of rows; a handful of channels is handled as several rows side by side, so that loops are long.
+/// Elements of a chunk of rows.
 constexpr Index chunk_elements = 1 << 14;
-inline Index side_by_side(Index channels) { return channels < 16 ? (15 + channels) / channels : 1; }
+/// Rows handled side by side, as one wide row: 16 numbers or more, and a multiple of 8, so that loops are whole vectors.
+inline Index side_by_side(Index channels) {
+  const Index rows = 8 / std::gcd(channels, Index(8));
+  return channels * rows < 16 ? 2 * rows : rows;
+}
 inline Index chunk_rows(const Sizes& s) {
   const Index side = side_by_side(s.channels);
   return std::max<Index>(1, chunk_elements / (side * s.channels)) * side;
@@ -39,14 +45,27 @@ void for_each_chunk(const Sizes& s, const F& f) {
     }
   });
 }
-/// to[j] += term(i) for i = 0, 1, ... count - 1, j = i mod width
+/// to[j] += the sum of term(at, i, j) over i = j, j + width, ... below count; a term is of elements i, i + 1, ... and reads
+/// them by at(pointer), which gives doubles.
 template <class Term>
 void add_wide(Index count, Index width, double* to, const Term& term) {
-  Index i = 0;
-  for (; i + 2 * width <= count; i += 2 * width)
-    for (Index j = 0; j < width; ++j) to[j] += term(i + j, j) + term(i + width + j, j);
-  for (; i < count; i += width)
-    for (Index j = 0, n = std::min(width, count - i); j < n; ++j) to[j] += term(i + j, j);
+  constexpr Index lanes = simd::lanes<double>;
+  for (Index i = 0; i < count;) {
+    const Index n = std::min(width, count - i);
+    const bool two = i + 2 * width <= count;
+    Index j = 0;
+    if (two)
+      for (; j + lanes <= n; j += lanes)
+        simd::store(to + j,
+                    simd::load(to + j) + (term(simd::Whole(), i + j, j) + term(simd::Whole(), i + width + j, j)));
+    else
+      for (; j + lanes <= n; j += lanes) simd::store(to + j, simd::load(to + j) + term(simd::Whole(), i + j, j));
+    if (j < n) {  // the end of the last row: a multiple of the channels, not always of the lanes
+      const simd::Part at{n - j};
+      simd::store_part(to + j, at(to + j) + term(at, i + j, j), n - j);
+    }
+    i += two ? 2 * width : width;
+  }
 }
 /// sums[c] = wide[c] + wide[c + channels] + ...
 inline void fold(Index width, Index channels, const double* wide, double* sums) {
@@ -71,14 +90,14 @@ void statistics(const Sizes& s, const S* x, double* mean, double* variance) {
     const S* v = x + first;
     std::vector<double> sums(static_cast<std::size_t>(2 * width));
     double *wide = sums.data(), *centre = wide + width, *m = partial.get() + chunk * 2 * C, *m2 = m + C;
-    detail::add_wide(count, width, wide, [v](Index i, Index) { return static_cast<double>(v[i]); });
+    detail::add_wide(count, width, wide, [v](auto at, Index i, Index) { return at(v + i); });
     detail::fold(width, C, wide, m);
     for (Index c = 0; c < C; ++c) m[c] /= static_cast<double>(count / C);
     std::copy_n(m, C, centre);
     detail::widen(C, width, centre);
     std::fill_n(wide, width, 0.0);
-    detail::add_wide(count, width, wide, [v, centre](Index i, Index j) {
-      const double d = static_cast<double>(v[i]) - centre[j];
+    detail::add_wide(count, width, wide, [v, centre](auto at, Index i, Index j) {
+      const auto d = at(v + i) - at(centre + j);
       return d * d;
     });
     detail::fold(width, C, wide, m2);
@@ -130,12 +149,11 @@ void forward(const Sizes& s, bool shared, const S* x, const double* mean, const 
   detail::for_each_chunk(s, [&](Index first, Index count, Index segment, Index) {
     const S *high = coefficients.get() + (shared ? 0 : segment) * 4 * width, *low = high + width, *scale = low + width,
             *shift = scale + width;
-    for (Index i = 0; i < count; i += width) {
-      const S* from = x + first + i;
-      S* to = y + first + i;
-      for (Index j = 0, n = std::min(width, count - i); j < n; ++j)
-        to[j] = ((from[j] - high[j]) - low[j]) * scale[j] + shift[j];
-    }
+    for (Index i = 0; i < count; i += width)
+      simd::map(
+          std::min(width, count - i), y + first + i,
+          [](auto v, auto h, auto l, auto a, auto b) { return ((v - h) - l) * a + b; }, x + first + i, high, low, scale,
+          shift);
   });
 }
 
@@ -156,13 +174,13 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
       double *wide = scratch.data(), *wide_x = wide + width, *centre = wide_x + width,
              *to = partial.get() + chunk * 2 * C;
       const S* g = dy + first;
-      detail::add_wide(count, width, wide, [g](Index i, Index) { return static_cast<double>(g[i]); });
+      detail::add_wide(count, width, wide, [g](auto at, Index i, Index) { return at(g + i); });
       if (of_x) {
         const S* v = x + first;
         for (Index c = 0; c < C; ++c) centre[c] = mean[statistic(segment, c)];
         detail::widen(C, width, centre);
-        detail::add_wide(count, width, wide_x, [g, v, centre](Index i, Index j) {
-          return static_cast<double>(g[i]) * (static_cast<double>(v[i]) - centre[j]);
+        detail::add_wide(count, width, wide_x, [g, v, centre](auto at, Index i, Index j) {
+          return at(g + i) * (at(v + i) - at(centre + j));
         });
       }
       detail::fold(width, C, wide, to);
@@ -214,14 +232,19 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
     const S *high = coefficients.get() + segment * 5 * width, *low = high + width, *first = low + width,
             *second = first + width, *third = second + width;
     for (Index i = 0; i < count; i += width) {
-      const S *g = dy + begin + i, *v = fixed ? nullptr : x + begin + i;
-      S* d = dx + begin + i;
       const Index n = std::min(width, count - i);
-      if (fixed) {
-        for (Index j = 0; j < n; ++j) d[j] += first[j] * g[j];
-      } else {
-        for (Index j = 0; j < n; ++j) d[j] += first[j] * g[j] + second[j] + third[j] * ((v[j] - high[j]) - low[j]);
-      }
+      S* d = dx + begin + i;
+      const S *to = d, *g = dy + begin + i;
+      if (fixed)
+        simd::map(
+            n, d, [](auto t, auto up, auto a) { return t + a * up; }, to, g, first);
+      else
+        simd::map(
+            n, d,
+            [](auto t, auto up, auto v, auto h, auto l, auto a, auto b, auto c) {
+              return t + (a * up + b + c * ((v - h) - l));
+            },
+            to, g, x + begin + i, high, low, first, second, third);
     }
   });
 }

@@ -1,12 +1,11 @@
 #pragma once
 /// Normalisation of each row of (rows, n) by itself: layer norm, and RMS norm, which leaves the mean. Sums are taken in
-/// double in sixteen lanes, two passes: no cancellation however large the mean. A row's result depends on that row
-/// alone.
+/// double in sixteen lanes, two passes: no cancellation however large the mean. A row's result depends on that row alone.
 #include <cmath>
-#include <vector>
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
 namespace row_norm {
@@ -14,14 +13,22 @@ namespace row_norm {
 enum class Centre { mean, none };  ///< layer norm, RMS norm
 
 namespace detail {
-/// term(0) + ... + term(n - 1)
+/// Sum of term(at, i) over all i in [0, n); a term is of elements i, i + 1, ... and reads them by at(pointer).
 template <class Term>
-double sum(Index n, const Term& term) {
-  double lane[16] = {};
-  Index i = 0;
+ATTEND_INLINE double sum(Index n, const Term& term) {
+  constexpr Index lanes = simd::lanes<double>, vectors = 16 / lanes;
+  simd::Vector<double> sums[vectors] = {};
+  Index i = 0, v = 0;
   for (; i + 16 <= n; i += 16)
-    for (Index j = 0; j < 16; ++j) lane[j] += term(i + j);
-  for (Index j = 0; i < n; ++i, ++j) lane[j] += term(i);
+    for (Index k = 0; k < vectors; ++k) sums[k] += term(simd::Whole(), i + k * lanes);
+  for (; i + lanes <= n; i += lanes, ++v) sums[v] += term(simd::Whole(), i);
+  double lane[16] = {};
+  for (Index k = 0; k < vectors; ++k) simd::store(lane + k * lanes, sums[k]);
+  if (i < n) {
+    double rest[lanes];
+    simd::store(rest, term(simd::Part{n - i}, i));
+    for (Index k = 0; k < n - i; ++k) lane[v * lanes + k] += rest[k];
+  }
   for (Index half = 8; half > 0; half /= 2)
     for (Index j = 0; j < half; ++j) lane[j] += lane[j + half];
   return lane[0];
@@ -30,30 +37,31 @@ inline Index row_grain(Index n) { return std::max<Index>(1, (Index(1) << 14) / s
 }  // namespace detail
 
 /// y = (x - mean) rstd weight + bias;  weight, bias: (n) or null;  mean, rstd: (rows), the row's own, computed here.
+/// The mean enters in two parts, so that x - mean is exact in float as well.
 template <class S>
 void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S* weight, const S* bias, S* y,
              double* mean, double* rstd) {
   parallel_for(rows, detail::row_grain(n), [&](Index begin, Index end) {
+    const double count = static_cast<double>(n);
     for (Index r = begin; r < end; ++r) {
       const S* v = x + r * n;
-      S* to = y + r * n;
-      const double count = static_cast<double>(n);
-      const double m =
-          centre == Centre::none ? 0 : detail::sum(n, [v](Index i) { return static_cast<double>(v[i]); }) / count;
-      const double square = detail::sum(n, [v, m](Index i) {
-        const double d = static_cast<double>(v[i]) - m;
+      const double m = centre == Centre::none ? 0 : detail::sum(n, [v](auto at, Index i) { return at(v + i); }) / count;
+      const double square = detail::sum(n, [v, m](auto at, Index i) {
+        const auto d = at(v + i) - m;
         return d * d;
       });
       mean[r] = m;
       rstd[r] = 1 / std::sqrt(square / count + eps);
       const S high = S(m), low = S(m - static_cast<double>(high)), scale = S(rstd[r]);
-      if (weight && bias) {
-        for (Index i = 0; i < n; ++i) to[i] = ((v[i] - high) - low) * scale * weight[i] + bias[i];
-      } else if (weight) {
-        for (Index i = 0; i < n; ++i) to[i] = ((v[i] - high) - low) * scale * weight[i];
-      } else {
-        for (Index i = 0; i < n; ++i) to[i] = ((v[i] - high) - low) * scale;
-      }
+      if (weight && bias)
+        simd::map(
+            n, y + r * n, [=](auto a, auto w, auto b) { return ((a - high) - low) * scale * w + b; }, v, weight, bias);
+      else if (weight)
+        simd::map(
+            n, y + r * n, [=](auto a, auto w) { return ((a - high) - low) * scale * w; }, v, weight);
+      else
+        simd::map(
+            n, y + r * n, [=](auto a) { return ((a - high) - low) * scale; }, v);
     }
   });
 }
@@ -69,34 +77,48 @@ void backward(Centre centre, Index rows, Index n, const S* x, const double* mean
   const auto partial = make_buffer<double>(sums ? chunks * 2 * n : 0, 0.0);
   parallel_for(rows, grain, [&](Index begin, Index end) {
     double *of_weight = sums ? partial.get() + begin / grain * 2 * n : nullptr, *of_bias = of_weight + (sums ? n : 0);
+    const double count = static_cast<double>(n);
     for (Index r = begin; r < end; ++r) {
       const S *v = x + r * n, *g = dy + r * n;
-      const S high = S(mean[r]), low = S(mean[r] - static_cast<double>(high)), scale = S(rstd[r]);
-      if (sums)
-        for (Index i = 0; i < n; ++i) {
-          of_weight[i] += static_cast<double>(g[i]) * static_cast<double>(((v[i] - high) - low) * scale);
-          of_bias[i] += static_cast<double>(g[i]);
-        }
-      if (!dx) continue;
-      S* d = dx + r * n;
-      const auto gradient = [g, weight](Index i) { return static_cast<double>(weight ? g[i] * weight[i] : g[i]); };
-      const double count = static_cast<double>(n);
-      const S shift = centre == Centre::none ? S(0) : S(detail::sum(n, gradient) / count);
-      const S slope =
-          S(detail::sum(n, [&](Index i) { return gradient(i) * static_cast<double>(((v[i] - high) - low) * scale); }) /
-            count);
-      if (weight) {
-        for (Index i = 0; i < n; ++i)
-          d[i] += scale * (g[i] * weight[i] - shift - ((v[i] - high) - low) * scale * slope);
-      } else {
-        for (Index i = 0; i < n; ++i) d[i] += scale * (g[i] - shift - ((v[i] - high) - low) * scale * slope);
+      const double m = mean[r], factor = rstd[r];
+      const auto add = [&](auto at, Index i) {  // to what row r adds to the parameters' gradients
+        const auto up = at(g + i);
+        return std::pair(at(of_weight + i) + up * ((at(v + i) - m) * factor), at(of_bias + i) + up);
+      };
+      constexpr Index lanes = simd::lanes<double>;
+      Index i = sums ? 0 : n;
+      for (; i + lanes <= n; i += lanes) {
+        const auto both = add(simd::Whole(), i);
+        simd::store(of_weight + i, both.first);
+        simd::store(of_bias + i, both.second);
       }
+      if (i < n) {
+        const auto both = add(simd::Part{n - i}, i);
+        simd::store_part(of_weight + i, both.first, n - i);
+        simd::store_part(of_bias + i, both.second, n - i);
+      }
+      if (!dx) continue;
+      const auto gradient = [g, weight](auto at, Index k) { return weight ? at(g + k) * at(weight + k) : at(g + k); };
+      const double product = detail::sum(n, [&](auto at, Index k) { return gradient(at, k) * (at(v + k) - m); });
+      const S shift = centre == Centre::none ? S(0) : S(detail::sum(n, gradient) / count),
+              slope = S(product * factor * factor / count), high = S(m), low = S(m - static_cast<double>(high)),
+              scale = S(factor);
+      S* d = dx + r * n;
+      const S* to = d;
+      if (weight)
+        simd::map(
+            n, d,
+            [=](auto t, auto up, auto a, auto w) { return t + scale * (up * w - shift - ((a - high) - low) * slope); },
+            to, g, v, weight);
+      else
+        simd::map(
+            n, d, [=](auto t, auto up, auto a) { return t + scale * (up - shift - ((a - high) - low) * slope); }, to, g,
+            v);
     }
   });
-  for (Index chunk = 0; sums && chunk < chunks; ++chunk) {
+  for (Index chunk = 1; sums && chunk < chunks; ++chunk) {
     const double* from = partial.get() + chunk * 2 * n;
-    if (chunk > 0)
-      for (Index i = 0; i < 2 * n; ++i) partial.get()[i] += from[i];
+    for (Index i = 0; i < 2 * n; ++i) partial.get()[i] += from[i];
   }
   for (Index i = 0; chunks > 0 && i < n; ++i) {
     if (dweight) dweight[i] += S(partial.get()[i]);

@@ -47,6 +47,27 @@ ATTEND_INLINE void store_part(S* p, Vector<S> v, std::ptrdiff_t n) {
   std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(S));
 }
 
+/// lanes<double> numbers from memory as doubles, for sums in double: `Whole()(p)`, or `Part{n}(p)` of which the first n count
+/// and the others are 0.
+struct Whole {
+  ATTEND_INLINE Vector<double> operator()(const double* p) const { return load(p); }
+  ATTEND_INLINE Vector<double> operator()(const float* p) const {
+    typedef float Half __attribute__((vector_size(widest_bytes / 2)));
+    Half v;
+    std::memcpy(&v, p, sizeof(v));
+    return __builtin_convertvector(v, Vector<double>);
+  }
+};
+struct Part {
+  std::ptrdiff_t n;
+  template <class S>
+  ATTEND_INLINE Vector<double> operator()(const S* p) const {
+    Vector<double> v{};
+    for (std::ptrdiff_t i = 0; i < n; ++i) v[i] = static_cast<double>(p[i]);
+    return v;
+  }
+};
+
 /// y[i] = f(inputs[i]...) for i in [0, n), a vector at a time; f is given vectors. What is left at the end goes through the same
 /// instructions, so an element has the same bits wherever it lies.
 template <class S, class F, class... In>
