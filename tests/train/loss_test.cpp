@@ -294,7 +294,7 @@ TEST(Loss, CrossEntropyOfOneHotProbabilitiesIsThatOfLabels) {
                 cross_entropy(Variable(x), one_hot, {.label_smoothing = smoothing}).item(), 1e-15);
 }
 
-TEST(Loss, FloatIsStableAtLogitsOfTenThousand) {
+TEST(Loss, FM_2_2_LogitsOfTenThousandAndFloatMaximum) {
   Tensor<float, 2> x(4, 3);
   x.setValues({{1e4f, -1e4f, 0}, {-1e4f, -1e4f + 1, -1e4f}, {1e4f, 1e4f, 1e4f - 1}, {-3e38f, 3e38f, 0}});
   const auto labels = list<int>({0, 1, 2, 1});

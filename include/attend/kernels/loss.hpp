@@ -4,10 +4,12 @@
 /// exponentiates a positive number, so logits of any finite size are safe.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "attend/core/shape.hpp"
 #include "attend/kernels/chunked_sum.hpp"
 #include "attend/simd/math.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
 namespace loss_kernels {
@@ -16,19 +18,35 @@ namespace loss_kernels {
 inline Index row_grain(Index classes) { return std::max<Index>(1, 8192 / std::max<Index>(1, classes)); }
 inline constexpr Index element_grain = 8192;
 
-/// x: (rows, classes).  stats: (rows, 2), the maximum m of each row and log sum_c exp(x_c - m), kept apart because
-/// their sum would lose the second behind a large first.
+/// f(vector of x) for all n numbers; the last vector is filled up with -inf, whose exp is 0.
+template <class S, class F>
+ATTEND_INLINE void for_each_vector(Index n, const S* x, const F& f) {
+  Index i = 0;
+  for (; i + simd::lanes<S> <= n; i += simd::lanes<S>) f(simd::load(x + i));
+  if (i == n) return;
+  S rest[simd::lanes<S>];
+  std::fill(rest, rest + simd::lanes<S>, -std::numeric_limits<S>::infinity());
+  std::copy(x + i, x + n, rest);
+  f(simd::load(rest));
+}
+
+/// x: (rows, classes).  stats: (rows, 2), the maximum m of each row and log sum_c exp(x_c - m), kept apart because their
+/// sum would lose the second behind a large first. A NaN in a row gives NaN.
 template <class S>
 void log_sum_exp(Index rows, Index classes, const S* x, S* stats) {
+  using simd::all;
+  using V = simd::Vector<S>;
   parallel_for(rows, row_grain(classes), [=](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const S* row = x + r * classes;
-      S highest = row[0];
-      for (Index c = 1; c < classes; ++c) highest = row[c] > highest || row[c] != row[c] ? row[c] : highest;
-      S sum = 0;
-      for (Index c = 0; c < classes; ++c) sum += exp(row[c] - highest);
-      stats[2 * r] = highest;
-      stats[2 * r + 1] = std::log(sum);
+      V tops = all<V>(-std::numeric_limits<S>::infinity()), sums = all<V>(S(0));
+      for_each_vector(classes, x + r * classes,
+                      [&](const V& v) { tops = simd::select((v > tops) | (v != v), v, tops); });
+      S top = tops[0], sum = 0;
+      for (Index l = 1; l < simd::lanes<S>; ++l) top = tops[l] > top || tops[l] != tops[l] ? tops[l] : top;
+      for_each_vector(classes, x + r * classes, [&](const V& v) { sums += simd::exp(v - top); });
+      for (Index l = 0; l < simd::lanes<S>; ++l) sum += sums[l];
+      stats[2 * r] = top;
+      stats[2 * r + 1] = attend::log(sum);
     }
   });
 }
@@ -77,10 +95,18 @@ void cross_entropy_of_labels_backward(const CrossEntropy<S>& f, const Label* lab
     for (Index r = begin; r < end; ++r) {
       const Index y = static_cast<Index>(labels[r]);
       if (y == ignored) continue;
-      const S own = S(1 - f.smoothing) * f.weight(y);
+      const S own = S(1 - f.smoothing) * f.weight(y), all = scale * (own + smooth_all), even = scale * smooth;
+      const S top = f.stats[2 * r], log_sum = f.stats[2 * r + 1];
       S* d = dx + r * f.classes;
-      for (Index c = 0; c < f.classes; ++c)
-        d[c] += scale * (f.probability(r, c) * (own + smooth_all) - smooth * f.weight(c) - (c == y ? own : S(0)));
+      const S* row = f.x + r * f.classes;
+      const auto softmax = [=](const auto& v) { return all * simd::exp((v - top) - log_sum); };
+      if (f.weights)
+        simd::map(
+            f.classes, d, [=](auto g, auto v, auto w) { return g + (softmax(v) - even * w); }, d, row, f.weights);
+      else
+        simd::map(
+            f.classes, d, [=](auto g, auto v) { return g + (softmax(v) - even); }, d, row);
+      d[y] -= scale * own;
     }
   });
 }

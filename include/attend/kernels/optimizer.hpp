@@ -6,11 +6,32 @@
 
 #include "attend/core/shape.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/square_root.hpp"
 
 ATTEND_BEGIN
 namespace optimizer_kernels {
 
 inline constexpr Index grain = 16384;
+
+/// f(gradient, v) on vectors v[0], v[1], ... of the arrays, for every element; f changes them in place. What is left at
+/// the end goes through the same instructions.
+template <class S, std::size_t count, class F>
+void update(Index size, const S* gradient, S* const (&arrays)[count], const F& f) {
+  using simd::lanes;
+  parallel_for(size, grain, [&](Index begin, Index end) {
+    simd::Vector<S> v[count];
+    Index i = begin;
+    for (; i + lanes<S> <= end; i += lanes<S>) {
+      for (std::size_t k = 0; k < count; ++k) v[k] = simd::load(arrays[k] + i);
+      f(simd::load(gradient + i), v);
+      for (std::size_t k = 0; k < count; ++k) simd::store(arrays[k] + i, v[k]);
+    }
+    if (i == end) return;
+    for (std::size_t k = 0; k < count; ++k) v[k] = simd::load_part(arrays[k] + i, end - i);
+    f(simd::load_part(gradient + i, end - i), v);
+    for (std::size_t k = 0; k < count; ++k) simd::store_part(arrays[k] + i, v[k], end - i);
+  });
+}
 
 struct SgdStep {
   double learning_rate, weight_decay, momentum, dampening;
@@ -21,15 +42,11 @@ struct SgdStep {
 template <class S>
 void sgd(const SgdStep& s, Index size, S* p, const S* gradient, S* b) {
   const S rate = S(s.learning_rate), decay = S(s.weight_decay), momentum = S(s.momentum), part = S(1 - s.dampening);
-  parallel_for(size, grain, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      S g = gradient[i] + decay * p[i];
-      if (b) {
-        b[i] = s.first ? g : momentum * b[i] + part * g;
-        g = s.nesterov ? g + momentum * b[i] : b[i];
-      }
-      p[i] -= rate * g;
-    }
+  if (!b) return update<S>(size, gradient, {p}, [=](const auto& g, auto& v) { v[0] -= rate * (g + decay * v[0]); });
+  update<S>(size, gradient, {p, b}, [=, first = s.first, nesterov = s.nesterov](const auto& gradients, auto& v) {
+    const auto g = gradients + decay * v[0];
+    v[1] = first ? g : momentum * v[1] + part * g;
+    v[0] -= rate * (nesterov ? g + momentum * v[1] : v[1]);
   });
 }
 
@@ -49,15 +66,19 @@ void adam(const AdamStep& s, Index size, S* p, const S* gradient, S* m, S* v, S*
   const S root = S(std::sqrt(1 - std::pow(s.beta2, s.number)));
   const S shrink = s.decoupled ? S(1 - s.learning_rate * s.weight_decay) : S(1);
   const S decay = s.decoupled ? S(0) : S(s.weight_decay);
-  parallel_for(size, grain, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const S g = gradient[i] + decay * p[i];
-      m[i] += fresh1 * (g - m[i]);
-      v[i] = beta2 * v[i] + fresh2 * g * g;
-      if (highest) highest[i] = std::max(highest[i], v[i]);
-      p[i] = shrink * p[i] - rate * m[i] / (std::sqrt(highest ? highest[i] : v[i]) / root + eps);
-    }
-  });
+  const auto one = [=](const auto& gradients, auto& t) {
+    const auto g = gradients + decay * t[0];
+    t[1] += fresh1 * (g - t[1]);
+    t[2] = beta2 * t[2] + fresh2 * g * g;
+    auto divisor = t[2];
+    if constexpr (std::extent_v<std::remove_reference_t<decltype(t)>> == 4)
+      divisor = t[3] = simd::select(t[2] > t[3], t[2], t[3]);
+    t[0] = shrink * t[0] - rate * t[1] / (simd::square_root(divisor) / root + eps);
+  };
+  if (highest)
+    update<S>(size, gradient, {p, m, v, highest}, one);
+  else
+    update<S>(size, gradient, {p, m, v}, one);
 }
 
 /// average += (1 - decay) (value - average)

@@ -1,0 +1,38 @@
+#pragma once
+#include <cmath>
+
+#include "attend/simd/vector.hpp"
+
+ATTEND_BEGIN
+namespace simd {
+
+/// Correctly rounded, as std::sqrt; of a number or a vector.
+template <class V>
+ATTEND_INLINE V square_root(V x) {
+  if constexpr (std::is_floating_point_v<V>) return std::sqrt(x);
+#if defined(__AVX512F__)
+  else if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
+    return (V)_mm512_sqrt_ps((__m512)x);
+  else if constexpr (sizeof(V) == 64)
+    return (V)_mm512_sqrt_pd((__m512d)x);
+#endif
+#if defined(__AVX__)
+  else if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
+    return (V)_mm256_sqrt_ps((__m256)x);
+  else if constexpr (sizeof(V) == 32)
+    return (V)_mm256_sqrt_pd((__m256d)x);
+#endif
+#if defined(__SSE2__)
+  else if constexpr (sizeof(V) == 16 && sizeof(Scalar<V>) == 4)
+    return (V)_mm_sqrt_ps((__m128)x);
+  else if constexpr (sizeof(V) == 16)
+    return (V)_mm_sqrt_pd((__m128d)x);
+#endif
+  else {
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(Scalar<V>); ++i) x[i] = std::sqrt(x[i]);
+    return x;
+  }
+}
+
+}  // namespace simd
+ATTEND_END
