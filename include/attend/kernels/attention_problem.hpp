@@ -1,0 +1,60 @@
+#pragma once
+/// What an attention kernel is asked to compute, as pointers, strides and a mask.
+#include "attend/core/recycler.hpp"
+#include "attend/core/rng.hpp"
+#include "attend/kernels/attention_mask.hpp"
+
+ATTEND_BEGIN
+
+/// Rows of heads in memory: at(b, i, h) is a row of contiguous numbers.
+template <class T>
+struct HeadRows {
+  T* data = nullptr;
+  Index batch = 0, position = 0, head = 0;  ///< strides
+  T* at(Index b, Index i, Index h) const { return data + b * batch + i * position + h * head; }
+  explicit operator bool() const { return data != nullptr; }
+};
+/// Of a contiguous (batch, length, heads, dim).
+template <class T>
+HeadRows<T> head_rows(T* data, Index length, Index heads, Index dim) {
+  return {data, length * heads * dim, heads * dim, dim};
+}
+
+/// Zero with probability p, else 1 / (1 - p), for each (b, h, i, j) by its number: drawn again in the backward pass.
+template <class S>
+struct AttentionDropout {
+  Rng stream{0};
+  double p = 0;
+  /// of the four scores that share a block of random words
+  void factors(std::uint64_t block, S* four) const {
+    const auto words = stream.block(block);
+    const double threshold = p * 0x1p32;
+    for (std::size_t i = 0; i < 4; ++i)
+      four[i] = static_cast<double>(words[i]) < threshold ? S(0) : static_cast<S>(1 / (1 - p));
+  }
+  /// Multiplies `count` scores that are `stride` apart, the first of which has this number.
+  void multiply(std::uint64_t number, Index count, Index stride, S* x) const {
+    S four[4] = {};
+    for (Index j = 0; j < count; ++j, ++number) {
+      if (j == 0 || number % 4 == 0) factors(number / 4, four);
+      x[j * stride] *= four[number % 4];
+    }
+  }
+};
+
+/// What a call computes. keys counts the mask's appended keys; head h reads key head h / (heads / key_heads).
+template <class S>
+struct AttentionProblem {
+  Index batch = 0, queries = 0, keys = 0, heads = 0, key_heads = 0, dim = 0, value_dim = 0;
+  HeadRows<const S> query, key, value;
+  S scale = 1;
+  const S* bias = nullptr;  ///< added to the scores of the ordinary keys, by stride, 0 where broadcast
+  Shape<4> bias_stride{};
+  AttentionMask mask;
+  AttentionDropout<S> dropout;
+
+  Index key_head(Index h) const { return h / (heads / key_heads); }
+  Index row(Index b, Index h, Index i) const { return (b * heads + h) * queries + i; }  ///< of the statistics
+};
+
+ATTEND_END
