@@ -1,6 +1,6 @@
 """Values of torch 2.13.0 that tests/train compares with, written as a C++ header: losses, optimizers, schedules.
 
-python tests/goldens/train_goldens.py    rewrites tests/train/torch_values.hpp
+python tests/goldens/train_goldens.py    rewrites tests/train/torch_values.hpp (then clang-format -i)
 generate.py may call write() as well.
 """
 import math
