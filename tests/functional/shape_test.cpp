@@ -174,6 +174,19 @@ TEST(Shape, FM_2_3_EmptyExtents) {
   EXPECT_EQ(slice(counted<1>({3}), 2, 2, 0).size(), 0);
 }
 
+TEST(Shape, FM_2_3_SizesThatNoMemoryHolds) {
+  const V2 x = counted<2>({1, 3});
+  constexpr Index huge = std::numeric_limits<Index>::max();
+  EXPECT_THROW((void)expand(x, Shape<2>{huge, 3}), ShapeError);
+  EXPECT_THROW((void)repeat_batch(x, huge / 2), ShapeError);
+  EXPECT_THROW((void)repeat(x, Shape<2>{2, huge / 2}), ShapeError);
+  EXPECT_THROW((void)pad(x, huge, huge, 0), ShapeError);
+  EXPECT_THROW((void)pad(x, huge / 32, huge / 32, 0), ShapeError);
+  EXPECT_THROW((void)split(x, {huge, huge, 5}, 1), ShapeError);
+  EXPECT_THROW((void)slice(x, -huge, huge, 1), ShapeError);
+  EXPECT_EQ(values(slice(x, 1, to_end, 1, huge)), List{1});
+}
+
 TEST(BadInput, Shape) {
   const V3 x = counted<3>({2, 3, 4});
   const struct {

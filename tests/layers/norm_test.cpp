@@ -125,6 +125,17 @@ TEST(Norm, RunningStatisticsFollowPyTorchsMomentum) {
   EXPECT_NEAR(y(0, 1), (-1 - mean_now[1]) / std::sqrt(variance_now[1] + 1e-5), 1e-13);
 }
 
+TEST(Norm, WithoutMomentumTheRunningStatisticsAreAverages) {  // PyTorch's momentum=None
+  BatchNorm<double> norm({.channels = 1, .momentum = std::nullopt});
+  Tensor<double, 2> x(2, 1);
+  for (const double at : {1.0, 2.0, 6.0}) {
+    x.setValues({{at - 1}, {at + 1}});  // mean `at`, unbiased variance 2
+    step(norm, x);
+  }
+  expect_close(state(norm, "running_mean"), {3});
+  expect_close(state(norm, "running_var"), {2});
+}
+
 TEST(Norm, ForwardAloneChangesNothing) {
   BatchNorm<double> norm({.channels = 2});
   const auto x = random_tensor<double, 3>({3, 4, 2}, 1);

@@ -23,8 +23,8 @@ Variable<S, R> broadcast(const char* name, const Variable<S, R>& a, const Variab
     });
     shape[i] = m == 1 ? n : m;
   }
-  const Broadcast steps(a.shape(), b.shape());
   const auto y = op.result(shape);
+  const Broadcast steps(a.shape(), b.shape());
   broadcast_forward(steps, f, a.data(), b.data(), op.data(y));
   if (op.records()) {
     const Slot da = op.slot(a), db = op.slot(b);

@@ -15,8 +15,8 @@ Variable<S, R> expand(const Variable<S, R>& x, const Shape<R>& shape) {
       return "x has shape " + to_string(x.shape()) + "; to become " + to_string(shape) + ", its axis " +
              std::to_string(i) + " must be 1 or " + std::to_string(shape[i]);
     });
-  const Broadcast steps(x.shape(), shape);
   const auto y = op.result(shape);
+  const Broadcast steps(x.shape(), shape);
   const S* from = x.data();
   S* to = op.data(y);
   const Index step = steps.inner_a();
@@ -56,7 +56,7 @@ Variable<S, R> repeat(const Variable<S, R>& x, const Shape<R>& counts) {
                          [&] { return "counts are " + to_string(counts) + "; each must be 0 or more"; });
     one[2 * i] = 1, many[2 * i] = counts[i];
     one[2 * i + 1] = many[2 * i + 1] = x.shape()[i];
-    shape[i] = counts[i] * x.shape()[i];
+    shape[i] = element_count(Shape<2>{counts[i], x.shape()[i]});
   }
   return expand(x.reshape(one), many).reshape(shape);
 }

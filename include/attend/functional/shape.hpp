@@ -53,7 +53,8 @@ Variable<S, R> slice(const Variable<S, R>& x, Index begin, Index end, int axis, 
                        [&] { return "step is " + std::to_string(step) + "; it must be at least 1 (flip reverses)"; });
   auto shape = x.shape(), steps = row_major_steps(x.shape());
   const Index offset = first * steps[a];
-  shape[a] = (last - first + step - 1) / step;
+  shape[a] = last == first ? 0 : (last - first - 1) / step + 1;
+  if (shape[a] <= 1) step = 1;  // one step beyond could not be counted
   steps[a] *= step;
   return detail::gather_part(op, x, shape, Strided(shape, steps, offset));
 }
@@ -81,9 +82,13 @@ template <class S, int R>
 std::vector<Variable<S, R>> split(const Variable<S, R>& x, const std::vector<Index>& extents, int axis) {
   Operation<S> op("split", x);
   const Index n = x.shape()[detail::axis_of(op, x, axis)];
-  Index sum = 0;
-  for (const Index extent : extents) sum += extent;
-  op.require(sum == n && std::all_of(extents.begin(), extents.end(), [](Index e) { return e >= 0; }), [&] {
+  Index rest = n;
+  bool fits = true;
+  for (const Index extent : extents) {
+    fits = fits && extent >= 0 && extent <= rest;
+    if (fits) rest -= extent;
+  }
+  op.require(fits && rest == 0, [&] {
     return "x has shape " + to_string(x.shape()) + "; the parts " + to_string(extents) + " must add up to " +
            std::to_string(n);
   });
@@ -161,7 +166,7 @@ Variable<S, R> pad(const Variable<S, R>& x, Index before, Index after, int axis,
            "; both must be 0 or more (slice shortens)";
   });
   auto shape = x.shape();
-  shape[a] += before + after;
+  shape[a] += element_count(Shape<1>{before}) + element_count(Shape<1>{after});  // each far below overflow
   const auto y = op.result(shape);
   const auto steps = row_major_steps(shape);
   const Strided place(x.shape(), steps, before * steps[a]);

@@ -6,19 +6,20 @@ ATTEND_BEGIN
 
 struct BatchNormOptions {
   Index channels = 0;
-  double eps = 1e-5;                ///< added to the variance, under the root
-  double momentum = 0.1;            ///< running = (1 - momentum) running + momentum batch, as PyTorch has it
-  bool affine = true;               ///< weight and bias per channel
-  bool track_running_stats = true;  ///< false: batch statistics in evaluation as well, and no buffers
+  double eps = 1e-5;                     ///< added to the variance, under the root
+  std::optional<double> momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch; nullopt: average of all
+  bool affine = true;                    ///< weight and bias per channel
+  bool track_running_stats = true;       ///< false: batch statistics in evaluation as well, and no buffers
 };
 
 namespace detail {
-inline void check_norm_options(const char* layer, Index channels, double eps, double momentum = 0) {
+inline void check_norm_options(const char* layer, Index channels, double eps,
+                               std::optional<double> momentum = std::nullopt) {
   require<OptionError>(channels > 0, layer,
                        [&] { return "channels is " + std::to_string(channels) + "; it must be at least 1"; });
   require<OptionError>(eps >= 0, layer, [&] { return "eps is " + std::to_string(eps) + "; it must be 0 or more"; });
-  require<OptionError>(momentum >= 0 && momentum <= 1, layer,
-                       [&] { return "momentum is " + std::to_string(momentum) + "; it must lie in [0, 1]"; });
+  require<OptionError>(!momentum || (*momentum >= 0 && *momentum <= 1), layer,
+                       [&] { return "momentum is " + std::to_string(*momentum) + "; it must lie in [0, 1]"; });
 }
 
 /// The buffers of a normalisation that tracks its statistics. Only an optimizer's step writes them: forward reports.
@@ -28,10 +29,10 @@ struct RunningStatistics {
       : mean({channels}, S(0), Kind::buffer),
         variance({channels}, S(1), Kind::buffer),
         batches({}, S(0), Kind::buffer) {}
-  void report(Tape<S>& tape, double momentum, const BatchStatistics<S>& found) const {
+  void report(Tape<S>& tape, std::optional<double> momentum, const BatchStatistics<S>& found) const {
     if (found.count < 2) return;
-    tape.report(
-        Moments<S>{mean.id(), variance.id(), S(momentum), found.count, found.mean, found.variance, batches.id()});
+    const S share = momentum ? S(*momentum) : S(1) / (*batches.data() + S(1));
+    tape.report(Moments<S>{mean.id(), variance.id(), share, found.count, found.mean, found.variance, batches.id()});
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

@@ -5,10 +5,10 @@ ATTEND_BEGIN
 
 struct InstanceNormOptions {
   Index channels = 0;
-  double eps = 1e-5;                 ///< added to the variance, under the root
-  double momentum = 0.1;             ///< of the running statistics
-  bool affine = false;               ///< weight and bias per channel: unlike the other norms, off by default
-  bool track_running_stats = false;  ///< true: evaluation uses running averages over samples and steps
+  double eps = 1e-5;                     ///< added to the variance, under the root
+  std::optional<double> momentum = 0.1;  ///< of the running statistics; nullopt: average of all steps
+  bool affine = false;                   ///< weight and bias per channel: unlike the other norms, off by default
+  bool track_running_stats = false;      ///< true: evaluation uses running averages over samples and steps
 };
 
 /// y = (x - mean) / sqrt(variance + eps) weight + bias, mean and biased variance of each sample and channel over the
