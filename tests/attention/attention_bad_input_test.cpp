@@ -211,7 +211,7 @@ TEST(BadInput, GenericAttentionScoresAndRotary) {
       {Type::option, [&] { Attention<float>({.dropout = 1.5}, rng); }, {"dropout is 1.5", "[0, 1]"}},
       {Type::shape,
        [&] { additive(zeros(2, 3, 4, 5), zeros(2, 5, 2, 5), k); },
-       {"x has shape (2, 12, 5)", "in_features = 6"}},
+       {"x has shape (2, 3, 4, 5)", "in_features = 6"}},
       {Type::shape, [&] { additive(q, k, zeros(2, 4, 2, 6)); }, {"value has shape (2, 4, 2, 6)", "key (2, 5, 2, 6)"}},
       {Type::shape,
        [&] { dot_scores(qv, Variable<float, 4>(zeros(2, 5, 3, 6)), 1.f); },

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/attention.hpp"
+#include "attend/functional/dense.hpp"
 #include "attend/functional/dense_rows.hpp"
 #include "attend/functional/rotary.hpp"
 
@@ -199,16 +200,16 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
     if (packed()) {
       const auto weight = in_weight_->on(q, k, v);
       if (same(q, k) && same(k, v)) {
-        const auto all = dense_rows(q, weight, bias, 0, 3 * E);
+        const auto all = dense(q, weight, bias, PackedDense<S>::of(*in_weight_, 3 * E, E));
         return {HeadView<S>(all, 0, heads, D), HeadView<S>(all, E, heads, D), HeadView<S>(all, 2 * E, heads, D)};
       }
-      const auto queries = dense_rows(q, weight, bias, 0, E);
+      const auto queries = dense_rows(q, weight, bias, 0, 0, E);
       if (same(k, v)) {
-        const auto both = dense_rows(k, weight, bias, E, 2 * E);
+        const auto both = dense_rows(k, weight, bias, E, E, 2 * E);
         return {HeadView<S>(queries, 0, heads, D), HeadView<S>(both, 0, heads, D), HeadView<S>(both, E, heads, D)};
       }
-      const auto keys = dense_rows(k, weight, bias, E, E);
-      const auto values = dense_rows(v, weight, bias, 2 * E, E);
+      const auto keys = dense_rows(k, weight, bias, E, E, E);
+      const auto values = dense_rows(v, weight, bias, 2 * E, 2 * E, E);
       return {HeadView<S>(queries, 0, heads, D), HeadView<S>(keys, 0, heads, D), HeadView<S>(values, 0, heads, D)};
     }
     const auto queries = dense_rows(q, q_weight_->on(q, k, v), bias, 0, 0, E);
@@ -255,7 +256,8 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
   Variable<S, 3> output(const detail::AttentionResult<S>& r) const {
     const auto& context = r.output;
     const auto joined = context.reshape(Shape<3>{context.dim(0), context.dim(1), embed()});
-    return dense_rows(joined, out_weight_.on(joined), on(out_bias_, joined), 0, embed());
+    return dense(joined, out_weight_.on(joined), on(out_bias_, joined),
+                 PackedDense<S>::of(out_weight_, embed(), embed()));
   }
   template <bool averaged>
   auto returned(const detail::AttentionResult<S>& r, const AttentionCall& call) const {

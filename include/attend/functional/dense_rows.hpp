@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/functional/absent.hpp"
+#include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/gemm.hpp"
 
 ATTEND_BEGIN
@@ -23,18 +24,23 @@ Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight,
            std::to_string(entry + count);
   });
   const auto y = op.result(Shape<3>{x.dim(0), x.dim(1), count});
-  if (present(bias))
-    for (Index i = 0; i < rows; ++i) std::copy_n(bias.data() + entry, count, op.data(y) + i * count);
-  gemm<S>(Side::plain, Side::transposed, rows, count, in, S(1), x.data(), in, weight.data() + row * in, in,
-          present(bias) ? S(1) : S(0), op.data(y), count);
+  const detail::Scratch<S> packed(packed_size<S>(in, count));
+  pack_b(Side::transposed, in, count, weight.data() + row * in, in, packed.get());
+  const PlainRows<S> a{x.data(), in};
+  if (const S* b = present(bias) ? bias.data() + entry : nullptr)
+    gemm_packed(rows, count, in, S(1), a, packed.get(), S(0), op.data(y), count,
+                [b](Index, Index lines, Index col, Index cols, S* c, Index ld) {
+                  for (Index i = 0; i < lines; ++i)
+                    for (Index j = 0; j < cols; ++j) c[i * ld + j] += b[col + j];
+                });
+  else
+    gemm_packed(rows, count, in, S(1), a, packed.get(), S(0), op.data(y), count);
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = present(bias) ? op.slot(bias) : Slot{};
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
                   ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
       const S* g = pass.of(dy);
-      if (S* d = pass.add_to(db))
-        for (Index i = 0; i < rows; ++i)
-          for (Index c = 0; c < count; ++c) d[entry + c] += g[i * count + c];
+      if (S* d = pass.add_to(db)) add_column_sums(g, rows, count, d + entry);
       if (S* d = pass.add_to(dw))
         gemm<S>(Side::transposed, Side::plain, count, in, rows, S(1), g, count, xs.get(), in, S(1), d + row * in, in);
       if (S* d = pass.add_to(dx))
@@ -43,11 +49,4 @@ Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight,
   }
   return y;
 }
-/// The same rows of weight and bias.
-template <class S>
-Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
-                          Index first, Index count) {
-  return dense_rows(x, weight, bias, first, first, count);
-}
-
 ATTEND_END

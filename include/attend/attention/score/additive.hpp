@@ -3,7 +3,7 @@
 
 #include "attend/autograd/layer.hpp"
 #include "attend/functional/attention_scores.hpp"
-#include "attend/functional/dense_rows.hpp"
+#include "attend/functional/dense.hpp"
 
 ATTEND_BEGIN
 namespace score {
@@ -22,8 +22,10 @@ class Additive : public Layer<Additive<S>> {
         weight_({head_dim}, rng, bound(head_dim)) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& query, const Variable<S, 4>& key) const {
-    const auto q = map(query, query_weight_.on(query, key), query_bias_.on(query, key));
-    const auto k = map(key, key_weight_.on(query, key), absent<S, 1>());
+    const Index dim = weight_.shape()[0];
+    const auto q = dense(query, query_weight_.on(query, key), query_bias_.on(query, key),
+                         PackedDense<S>::of(query_weight_, dim, dim));
+    const auto k = dense(key, key_weight_.on(query, key), absent<S, 1>(), PackedDense<S>::of(key_weight_, dim, dim));
     return additive_scores(q, k, weight_.on(query, key));
   }
   template <class Self, class Visit>
@@ -36,10 +38,6 @@ class Additive : public Layer<Additive<S>> {
 
  private:
   static double bound(Index head_dim) { return 1 / std::sqrt(static_cast<double>(head_dim)); }
-  static Variable<S, 4> map(const Variable<S, 4>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias) {
-    const Shape<3> rows{x.dim(0), x.dim(1) * x.dim(2), x.dim(3)};
-    return dense_rows(x.reshape(rows), weight, bias, 0, weight.dim(0)).reshape(x.shape());
-  }
   Parameter<S, 2> query_weight_;
   Parameter<S, 1> query_bias_;
   Parameter<S, 2> key_weight_;

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "attend/attention/score/dot.hpp"
-#include "attend/functional/dense_rows.hpp"
+#include "attend/functional/dense.hpp"
 
 ATTEND_BEGIN
 namespace score {
@@ -17,9 +17,8 @@ class General : public Layer<General<S>> {
       : weight_({head_dim, head_dim}, rng, 1 / std::sqrt(static_cast<double>(head_dim))) {}
   static double scale(Index) { return 1; }
   Variable<S, 4> project(const Variable<S, 4>& query) const {
-    const Shape<3> rows{query.dim(0), query.dim(1) * query.dim(2), query.dim(3)};
-    return dense_rows(query.reshape(rows), weight_.on(query), absent<S, 1>(), 0, weight_.shape()[0])
-        .reshape(query.shape());
+    const Index dim = weight_.shape()[0];
+    return dense(query, weight_.on(query), absent<S, 1>(), PackedDense<S>::of(weight_, dim, dim));
   }
   Variable<S, 4> forward(const Variable<S, 4>& query, const Variable<S, 4>& key) const {
     return dot_scores(project(query), key, S(1));
