@@ -5,12 +5,13 @@
 /// + and -; for the rest, the operand that the other's gradient needs.  Throws ShapeError where an axis fits neither
 /// way.
 #include "attend/functional/elementwise.hpp"
+#include "attend/kernels/arithmetic.hpp"
 #include "attend/kernels/broadcast.hpp"
 #include "attend/kernels/mathematics.hpp"
 
 ATTEND_BEGIN
 
-/// y = f(a, b), broadcast, for a function such as those of kernels/broadcast.hpp.
+/// y = f(a, b), broadcast, for a function such as those of kernels/arithmetic.hpp.
 template <class S, int R, class F>
 Variable<S, R> broadcast(const char* name, const Variable<S, R>& a, const Variable<S, R>& b, const F& f) {
   Operation<S> op(name, a, b);
