@@ -48,6 +48,7 @@ const golden::Cases squeeze_excite(
         {"efficientnet_hard", se(efficientnet_hard())},
         {"torchvision", se(torchvision_squeeze_excite(6, 4))},
         {"torchvision_hard", se(torchvision_hard())},
+        {"senet", se(senet_squeeze_excite(37))},
         {"rounding_se", rounding([](Index c) { return make_divisible(double(c) / 16, 8, 0, 0); })},
         {"rounding_se_quarter", rounding([](Index c) { return make_divisible(double(c) / 4, 8, 0, 0); })},
         {"rounding_cbam", rounding([](Index c) { return make_divisible(double(c) / 16, 1, 0, 0); })},
@@ -60,18 +61,29 @@ const auto cbam = [](const CbamOptions& o) { return layer<Cbam, 4>(o); };
 const CbamOptions small = {.channels = 5, .rd_channels = 3};
 const CbamOptions bias_kernel = {.channels = 5, .rd_channels = 2, .spatial_kernel_size = 3, .bias = true};
 const CbamOptions hard = {.channels = 5, .rd_channels = 3, .spatial_kernel_size = 5, .gate = Activation::hard_sigmoid};
-const golden::Cases cbam_cases("cbam", {
-                                           {"default_eval", cbam({.channels = 17})},
-                                           {"default_train", cbam({.channels = 17})},
-                                           {"rd_channels_eval", cbam(small)},
-                                           {"rd_channels_train", cbam(small)},
-                                           {"bias_kernel_eval", cbam(bias_kernel)},
-                                           {"bias_kernel_train", cbam(bias_kernel)},
-                                           {"hard_eval", cbam(hard)},
-                                           {"hard_train", cbam(hard)},
-                                           {"spatial_eval", layer<CbamSpatial, 4>(CbamSpatialOptions{})},
-                                           {"spatial_train", layer<CbamSpatial, 4>(CbamSpatialOptions{})},
-                                           {"channel",
-                                            layer<CbamChannel, 4>(CbamChannelOptions{.channels = 6, .rd_channels = 4})},
-                                       });
+const auto conv = [](const ConvNormActOptions& o) { return layer<ConvNormAct, 4>(o); };
+const ConvNormActOptions plain_conv = {.in_channels = 4,
+                                       .out_channels = 6,
+                                       .kernel_size = {3, 5},
+                                       .dilation = 2,
+                                       .groups = 2,
+                                       .activation = Activation::identity};
+const golden::Cases cbam_cases(
+    "cbam", {
+                {"default_eval", cbam({.channels = 17})},
+                {"default_train", cbam({.channels = 17})},
+                {"rd_channels_eval", cbam(small)},
+                {"rd_channels_train", cbam(small)},
+                {"bias_kernel_eval", cbam(bias_kernel)},
+                {"bias_kernel_train", cbam(bias_kernel)},
+                {"hard_eval", cbam(hard)},
+                {"hard_train", cbam(hard)},
+                {"spatial_eval", layer<CbamSpatial, 4>(CbamSpatialOptions{})},
+                {"spatial_train", layer<CbamSpatial, 4>(CbamSpatialOptions{})},
+                {"conv_norm_act_eval", conv({.in_channels = 4, .out_channels = 6, .kernel_size = 3, .stride = 2})},
+                {"conv_norm_act_train", conv({.in_channels = 4, .out_channels = 6, .kernel_size = 3, .stride = 2})},
+                {"conv_norm_eval", conv(plain_conv)},
+                {"conv_norm_train", conv(plain_conv)},
+                {"channel", layer<CbamChannel, 4>(CbamChannelOptions{.channels = 6, .rd_channels = 4})},
+            });
 }  // namespace

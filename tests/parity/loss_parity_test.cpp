@@ -47,4 +47,24 @@ const golden::Cases others("loss", {
                                        {"mse_plain", squared({})},
                                        {"mse_sum", squared({.reduction = Reduction::sum})},
                                    });
+
+/// Targets (input 1) of the logits' shape, differentiated as well; or labels.
+golden::Check overlap(const DiceOptions& o) {
+  return golden::function<4, 4>([o](const auto& x, const auto& t) { return dice(x, t, o); });
+}
+golden::Check labelled_overlap(const DiceOptions& o) {
+  return golden::check([o](auto& run) -> void {
+    const auto labels = run.template tensor<3, std::int64_t>("input.1");
+    run.output(dice(run.template input<4>(0), labels, o));
+    run.finish();
+  });
+}
+const golden::Cases dice_cases("loss", {
+                                           {"dice_sigmoid", overlap({})},
+                                           {"dice_sigmoid_squared_sum",
+                                            overlap({.smooth = 0.5, .squared = true, .reduction = Reduction::sum})},
+                                           {"dice_labels", labelled_overlap({})},
+                                           {"dice_labels_pooled", labelled_overlap({.smooth = 1, .pooled = true})},
+                                           {"dice_labels_no_background", labelled_overlap({.background = false})},
+                                       });
 }  // namespace

@@ -9,7 +9,7 @@ using namespace attend;
 
 // ---- nn.MultiheadAttention ----
 
-enum class Extra { none, padding, mask, mask_heads, bias, bias_heads, mask_and_padding, causal };
+enum class Extra { none, padding, mask, mask_heads, bias, bias_heads, mask_and_padding, causal, decoding };
 
 /// PyTorch's masks say what to ignore.
 template <int R>
@@ -37,6 +37,7 @@ void attend_case(golden::Run<S>& run, const MultiHeadAttentionOptions& options, 
     call.mask = AttendMask(Eigen::TensorMap<const Tensor<bool, 4>>(flat.data(), Shape<4>{batch, heads, queries, keys}));
   }
   if (extra == Extra::causal) call.causal = true;
+  if (extra == Extra::decoding) call.causal = Causal::bottom_right;
   const auto finish = [&](const auto&... bias) {
     if (!weights) {
       run.output(layer.forward(q, k, v, bias..., call));
@@ -93,6 +94,33 @@ const golden::Cases cases(
         {"mask_float_heads", mha(base, 3, Extra::bias_heads)},
         {"mask_and_padding", mha(base, 3, Extra::mask_and_padding, per_head)},
         {"causal", mha(base, 1, Extra::causal, per_head)},
+    });
+
+// ---- grouped-query attention and rotary positions, as language models have them ----
+
+golden::Check language(const MultiHeadAttentionOptions& o, int inputs, Extra extra = Extra::none) {
+  return mha(o, inputs, extra, true, false);
+}
+const golden::Cases language_models(
+    "multi_head_attention",
+    {
+        {"grouped", language({.embed_dim = 12, .num_heads = 4, .num_kv_heads = 2}, 1)},
+        {"grouped_one_no_bias", language({.embed_dim = 12, .num_heads = 3, .bias = false, .num_kv_heads = 1}, 2)},
+        {"rotary_half", language({.embed_dim = 12, .num_heads = 2, .rotary_base = 10000}, 1)},
+        {"rotary_interleaved_partial", language({.embed_dim = 12,
+                                                 .num_heads = 2,
+                                                 .rotary_base = 500,
+                                                 .rotary_layout = RotaryLayout::interleaved,
+                                                 .rotary_dim = 4},
+                                                2)},
+        {"grouped_rotary_causal",
+         language({.embed_dim = 12, .num_heads = 3, .num_kv_heads = 1, .rotary_base = 10000}, 1, Extra::causal)},
+        {"grouped_rotary_decoding", language({.embed_dim = 12,
+                                              .num_heads = 2,
+                                              .num_kv_heads = 1,
+                                              .rotary_base = 10000,
+                                              .rotary_layout = RotaryLayout::interleaved},
+                                             2, Extra::decoding)},
     });
 
 // ---- scores of the generic attention ----

@@ -16,7 +16,6 @@ using LayerNorm2 = LayerNorm<S, 2>;
 template <class S>
 using RmsNorm1 = RmsNorm<S, 1>;
 
-// Where a gradient vanishes but for rounding (that of a mean by a batch of few values), float has nothing to agree on.
 const auto batch = [](const BatchNormOptions& o) { return layer<BatchNorm, 4>(o); };
 const golden::Cases batch_norm("batch_norm",
                                {
@@ -32,12 +31,12 @@ const golden::Cases batch_norm("batch_norm",
                                    {"eps_momentum_eval", batch({.channels = 4, .eps = 1e-2, .momentum = 0.3})},
                                    {"not_affine_train", batch({.channels = 4, .affine = false})},
                                    {"not_affine_eval", batch({.channels = 4, .affine = false})},
-                                   {"cumulative_eval", batch({.channels = 2})},
+                                   {"cumulative_train", batch({.channels = 2, .momentum = std::nullopt})},
+                                   {"cumulative_eval", batch({.channels = 2, .momentum = std::nullopt})},
                                    {"untracked_train", batch({.channels = 2, .track_running_stats = false})},
                                    {"untracked_eval", batch({.channels = 2, .track_running_stats = false})},
                                    {"one_sample_train", batch({.channels = 3})},
                                });
-const golden::Absent cumulative("batch_norm", {"cumulative_train"}, "momentum is a number here, never PyTorch's None");
 
 using Row = LayerNormOptions<1>;
 using RmsRow = RmsNormOptions<1>;
@@ -69,6 +68,10 @@ const golden::Cases group_norm(
         {"eps", layer<GroupNorm, 4>(GroupNormOptions{.num_groups = 2, .channels = 4, .eps = 1e-2})},
         {"not_affine", layer<GroupNorm, 4>(GroupNormOptions{.num_groups = 2, .channels = 4, .affine = false})},
         {"instance_map", layer<InstanceNorm, 4>(InstanceNormOptions{.channels = 3})},
+        {"instance_tracked_train",
+         layer<InstanceNorm, 4>(InstanceNormOptions{.channels = 3, .affine = true, .track_running_stats = true})},
+        {"instance_tracked_eval",
+         layer<InstanceNorm, 4>(InstanceNormOptions{.channels = 3, .affine = true, .track_running_stats = true})},
         {"instance_affine", layer<InstanceNorm, 4>(InstanceNormOptions{.channels = 3, .affine = true})},
         {"instance_sequence", layer<InstanceNorm, 3>(InstanceNormOptions{.channels = 3, .eps = 1e-2, .affine = true})},
     });

@@ -38,6 +38,22 @@ const golden::Cases windows(
         {"avg_divisor_ceil", avg_pool({.kernel_size = 3, .stride = 2, .ceil_mode = true, .divisor_override = 4})},
     });
 
+const auto max_line = [](const MaxPoolOptions& o) {
+  return function<3>([o](const auto& x) { return max_pool1d(x, o); });
+};
+const auto avg_line = [](const AvgPoolOptions& o) {
+  return function<3>([o](const auto& x) { return avg_pool1d(x, o); });
+};
+const golden::Cases lines(
+    "pooling",
+    {
+        {"max_1d", max_line({.kernel_size = 3, .stride = 2, .padding = 1})},
+        {"max_1d_dilation_ceil", max_line({.kernel_size = 2, .stride = 2, .dilation = 3, .ceil_mode = true})},
+        {"avg_1d", avg_line({.kernel_size = 3, .stride = 2, .padding = 1})},
+        {"avg_1d_valid_count_ceil",
+         avg_line({.kernel_size = 3, .stride = 2, .padding = 1, .ceil_mode = true, .count_include_pad = false})},
+    });
+
 std::vector<golden::Named> adaptive() {
   std::vector<golden::Named> cases;
   for (const auto& [name, size] : std::vector<std::pair<std::string, Pair>>{
@@ -80,4 +96,19 @@ std::vector<golden::Named> resizes() {
   return cases;
 }
 const golden::Cases resize("resize", resizes());
+
+/// By a factor: where it does not divide, sampling follows the factor, not the sizes.
+golden::Check scaled(InterpolateOptions o, double height, double width) {
+  o.scale_factor = ScaleFactor(height, width);
+  return function<4>([o](const auto& x) { return interpolate(x, o); });
+}
+const golden::Cases factors("resize",
+                            {
+                                {"nearest_factor", scaled({.mode = Interpolation::nearest}, 1.7, 0.6)},
+                                {"nearest_exact_factor", scaled({.mode = Interpolation::nearest_exact}, 1.7, 0.6)},
+                                {"bilinear_factor", scaled({.mode = Interpolation::bilinear}, 1.7, 0.6)},
+                                {"bilinear_corners_factor",
+                                 scaled({.mode = Interpolation::bilinear, .align_corners = true}, 1.7, 0.6)},
+                                {"bilinear_factor_two", scaled({.mode = Interpolation::bilinear}, 2, 2)},
+                            });
 }  // namespace

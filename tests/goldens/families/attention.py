@@ -7,6 +7,8 @@ import torch.nn.functional as F
 
 from recorder import Family
 
+from .position import rotary_half, rotary_interleaved
+
 
 def bools(shape, seed, probability=0.6):
     """Random, with a true in every row."""
@@ -111,6 +113,37 @@ def scores():
     return f
 
 
+class LanguageAttention(nn.Module):
+    """Grouped-query attention with rotary positions, as transformers' LlamaAttention; the last query stands at the last key."""
+
+    def __init__(self, width, num_heads, num_kv_heads, rotary=None, dim=None, base=10000.0, causal=False, bias=True):
+        super().__init__()
+        self.heads, self.kv_heads, self.rotary, self.causal = num_heads, num_kv_heads, rotary, causal
+        self.turn = dict(base=base, dim=dim)
+        inner = width // num_heads * num_kv_heads
+        if inner == width:
+            self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        else:
+            self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (nn.Parameter(torch.empty(n, width)) for n in (width, inner, inner))
+        if bias:
+            self.in_proj_bias = nn.Parameter(torch.empty(width + 2 * inner))
+        self.out_proj = nn.Linear(width, width, bias=bias)
+        self.sizes = [width, inner, inner]
+
+    def forward(self, x, memory=None):
+        memory = x if memory is None else memory
+        weights = self.in_proj_weight.split(self.sizes) if hasattr(self, "in_proj_weight") else (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        biases = self.in_proj_bias.split(self.sizes) if hasattr(self, "in_proj_bias") else (None,) * 3
+        q, k, v = (F.linear(source, w, b).unflatten(-1, (n, -1)).transpose(1, 2) for source, w, b, n in
+                   zip((x, memory, memory), weights, biases, (self.heads, self.kv_heads, self.kv_heads)))
+        first = memory.shape[1] - x.shape[1] if self.causal else 0
+        if self.rotary:
+            q, k = self.rotary(q, first=first, **self.turn), self.rotary(k, **self.turn)
+        mask = torch.ones(x.shape[1], memory.shape[1], dtype=torch.bool).tril(first) if self.causal else None
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
 def multi_head_attention():
     f = Family("multi_head_attention")
 
@@ -153,6 +186,16 @@ def multi_head_attention():
     case("mask_float_heads", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, mask=(6, 5, 7))
     case("mask_and_padding", [(2, 5, 6), (2, 7, 6), (2, 7, 6)], base, padding=padding, mask=~bools((5, 7), 3, 0.9), average=False)
     case("causal", [(2, 5, 6)], base, mask=~torch.ones(5, 5, dtype=torch.bool).tril(), average=False)
+    for name, shapes, options in [
+        ("grouped", [(2, 5, 12)], dict(num_heads=4, num_kv_heads=2)),
+        ("grouped_one_no_bias", [(2, 5, 12), (2, 7, 12)], dict(num_heads=3, num_kv_heads=1, bias=False)),
+        ("rotary_half", [(2, 5, 12)], dict(num_heads=2, num_kv_heads=2, rotary=rotary_half)),
+        ("rotary_interleaved_partial", [(2, 5, 12), (2, 7, 12)], dict(num_heads=2, num_kv_heads=2, rotary=rotary_interleaved, dim=4, base=500.0)),
+        ("grouped_rotary_causal", [(2, 5, 12)], dict(num_heads=3, num_kv_heads=1, rotary=rotary_half, causal=True)),
+        ("grouped_rotary_decoding", [(2, 3, 12), (2, 7, 12)], dict(num_heads=2, num_kv_heads=1, rotary=rotary_interleaved, causal=True)),
+    ]:
+        text = {k: getattr(v, "__name__", v) for k, v in options.items()}
+        f.case(name, LanguageAttention(12, **options), shapes, text, origin="attention of LLaMA")
     return f
 
 

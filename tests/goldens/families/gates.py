@@ -7,6 +7,7 @@ from timm.layers.squeeze_excite import EffectiveSEModule, SEModule
 from timm.layers.non_local_attn import NonLocalAttn
 from timm.layers.bottleneck_attn import BottleneckAttn
 from timm.models._efficientnet_blocks import SqueezeExcite
+from timm.models.senet import SEModule as SenetModule
 
 from recorder import Family
 
@@ -49,6 +50,7 @@ def squeeze_excite():
            origin="torchvision.ops.SqueezeExcitation")
     f.case("torchvision_hard", TorchvisionSqueezeExcitation(6, 4, nn.ReLU, nn.Hardsigmoid), [(2, 6, 3, 5)], dict(channels=6, squeeze=4),
            layout="channels_first", origin="torchvision.ops.SqueezeExcitation")
+    f.case("senet", SenetModule(37, 16), [(2, 37, 3, 2)], dict(channels=37, reduction=16), layout="channels_first")
     widths = [8, 16, 20, 24, 40, 64, 96, 100, 128, 256, 512, 960, 1024, 2048]
     for name, rule in [("se", lambda c: T.make_divisible(c / 16, 8, round_limit=0.0)), ("se_quarter", lambda c: T.make_divisible(c / 4, 8, round_limit=0.0)),
                        ("cbam", lambda c: T.make_divisible(c / 16, 1, round_limit=0.0)), ("non_local", lambda c: T.make_divisible(c / 8, 8)),
@@ -70,6 +72,10 @@ def cbam():
             f.case(f"{name}_{mode}", CbamModule(shape[1], **arguments), [shape], dict(channels=shape[1], **arguments),
                    layout="channels_first", training=training)
         f.case(f"spatial_{mode}", SpatialAttn(7), [(2, 3, 6, 5)], dict(kernel_size=7), layout="channels_first", training=training)
+    for name, arguments in [("conv_norm_act", dict(kernel_size=3, stride=2)), ("conv_norm", dict(kernel_size=(3, 5), dilation=2, groups=2, apply_act=False))]:
+        for training in (False, True):
+            arguments = dict(in_channels=4, out_channels=6, **{k: v for k, v in arguments.items() if not k.endswith("channels")})
+            f.case(name + ("_train" if training else "_eval"), T.ConvNormAct(**arguments), [(3, 4, 7, 6)], arguments, layout="channels_first", training=training)
     f.case("channel", ChannelAttn(6, rd_channels=4), [(2, 6, 3, 5)], dict(channels=6, rd_channels=4), layout="channels_first")
     return f
 

@@ -5,6 +5,15 @@ import torch.nn.functional as F
 from recorder import Family
 
 
+def dice(p, t, smooth=1e-5, squared=False, pooled=False, background=True, reduction="mean"):
+    """1 - (2 sum p t + s) / (sum p + sum t + s) per sample and class (Milletari et al. 2016; monai's DiceLoss)."""
+    p, t = (v if background else v[..., 1:] for v in (p, t))
+    axes = tuple(range(0 if pooled else 1, p.dim() - 1))
+    power = 2 if squared else 1
+    loss = 1 - (2 * (p * t).sum(axes) + smooth) / ((p ** power).sum(axes) + (t ** power).sum(axes) + smooth)
+    return loss.mean() if reduction == "mean" else loss.sum()
+
+
 def losses():
     f = Family("loss")
     labels = torch.tensor([2, 0, 3, 1, 3])
@@ -36,6 +45,15 @@ def losses():
            low=-500.0, high=500.0, origin="torch.nn.functional.binary_cross_entropy_with_logits")
     for name, options in [("plain", {}), ("sum", dict(reduction="sum")), ("none", dict(reduction="none"))]:
         f.case("mse_" + name, None, [(3, 4, 5), (3, 4, 5)], options, call=lambda _, x, t, o=options: F.mse_loss(x, t, **o), origin="torch.nn.functional.mse_loss")
+    on = (torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(6)) < 0.4).double()
+    classes = torch.randint(0, 5, (2, 3, 4), generator=torch.Generator().manual_seed(7))
+    for name, target, options in [("sigmoid", on, {}), ("sigmoid_squared_sum", on, dict(squared=True, reduction="sum", smooth=0.5)),
+                                  ("labels", classes, {}), ("labels_pooled", classes, dict(pooled=True, smooth=1.0)),
+                                  ("labels_no_background", classes, dict(background=False))]:
+        def call(_, x, t, o=options, labelled=target is classes):
+            p = x.softmax(-1) if labelled else x.sigmoid()
+            return dice(p, F.one_hot(t, 5).double() if labelled else t, **o)
+        f.case("dice_" + name, None, [(2, 3, 4, 5), target], options, call=call, origin="monai.losses.DiceLoss")
     return f
 
 

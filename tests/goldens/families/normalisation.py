@@ -64,6 +64,10 @@ def group_norm():
     ]:
         f.case(name, kind(shape[1], **options), [shape], dict(channels=shape[1], **options), layout="channels_first",
                training=True, low=-2.0, high=3.0)
+    for training in (True, False):
+        f.case("instance_tracked_" + ("train" if training else "eval"), nn.InstanceNorm2d(3, affine=True, track_running_stats=True),
+               [(2, 3, 5, 4)], dict(channels=3, affine=True, track_running_stats=True), layout="channels_first",
+               training=training, low=-2.0, high=3.0)
     return f
 
 

@@ -44,6 +44,12 @@ def pooling():
         ("divisor_ceil", (2, 3, 6, 8), dict(kernel_size=3, stride=2, ceil_mode=True, divisor_override=4)),
     ]:
         f.case("avg_" + name, nn.AvgPool2d(**options), [shape], options, layout="channels_first")
+    f.case("max_1d", nn.MaxPool1d(3, 2, 1), [(2, 3, 8)], dict(kernel_size=3, stride=2, padding=1), layout="channels_first")
+    f.case("max_1d_dilation_ceil", nn.MaxPool1d(2, 2, dilation=3, ceil_mode=True), [(2, 3, 10)],
+           dict(kernel_size=2, stride=2, dilation=3, ceil_mode=True), layout="channels_first")
+    f.case("avg_1d", nn.AvgPool1d(3, 2, 1), [(2, 3, 8)], dict(kernel_size=3, stride=2, padding=1), layout="channels_first")
+    f.case("avg_1d_valid_count_ceil", nn.AvgPool1d(3, 2, 1, ceil_mode=True, count_include_pad=False), [(2, 3, 8)],
+           dict(kernel_size=3, stride=2, padding=1, ceil_mode=True, count_include_pad=False), layout="channels_first")
     for name, shape, size in [
         ("even", (2, 3, 6, 8), (3, 4)), ("uneven", (2, 3, 5, 7), (3, 4)), ("one", (2, 3, 5, 7), (1, 1)),
         ("larger", (2, 3, 3, 2), (5, 7)), ("same", (2, 3, 4, 5), (4, 5)),

@@ -105,6 +105,12 @@ def resize():
             word = mode.replace("-", "_") + ("_corners" if corners else "")
             f.case(f"{word}_{name}", None, [shape], options, call=lambda _, x, o=options: F.interpolate(x, **o),
                    layout="channels_first", origin="torch.nn.functional.interpolate")
+    for mode, corners in [("nearest", None), ("nearest-exact", None), ("bilinear", False), ("bilinear", True)]:
+        options = dict(scale_factor=(1.7, 0.6), mode=mode) | ({} if corners is None else dict(align_corners=corners))
+        f.case(mode.replace("-", "_") + ("_corners" if corners else "") + "_factor", None, [(2, 3, 5, 8)], options,
+               call=lambda _, x, o=options: F.interpolate(x, **o), layout="channels_first", origin="torch.nn.functional.interpolate")
+    f.case("bilinear_factor_two", None, [(1, 3, 3, 5)], dict(scale_factor=2, mode="bilinear"),
+           call=lambda _, x: F.interpolate(x, scale_factor=2, mode="bilinear"), layout="channels_first", origin="torch.nn.functional.interpolate")
     return f
 
 
