@@ -1,5 +1,7 @@
 #include "parity/golden.hpp"
 
+#include <gtest/gtest-spi.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -249,13 +251,52 @@ template class Run<float>;
 
 Cases::Cases(const std::string& family, std::vector<Named> cases) {
   for (auto& named : cases) {
-    EXPECT_TRUE(Registry::get().compared[family].insert(named.name).second);
+    if (!Registry::get().compared[family].insert(named.name).second)
+      throw std::logic_error(family + "/" + named.name + " is registered twice");
     testing::RegisterTest(("Parity_" + family).c_str(), named.name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
                           [family, named]() -> GoldenTest* { return new GoldenTest(family, named); });
   }
 }
 Absent::Absent(const std::string& family, const std::vector<std::string>& names, const std::string&) {
   Registry::get().absent[family].insert(names.begin(), names.end());
+}
+
+/// What a run reports as wrong, one line each.
+template <class F>
+std::string complaints(const std::string& family, const std::string& name, const F& f) {
+  testing::TestPartResultArray results;
+  {
+    testing::ScopedFakeTestPartResultReporter reporter(&results);
+    const Case golden(family, name);
+    run_once<double>(golden, {}, f);
+  }
+  std::string all;
+  for (int i = 0; i < results.size(); ++i) all += std::string(results.GetTestPartResult(i).message()) + "\n";
+  return all;
+}
+struct Empty : attend::Layer<Empty> {};
+
+TEST(Parity, NoticesWhatIsWrong) {
+  const auto wrong =
+      complaints("activation", "relu", [](golden::Run<double>& run) {  // x itself in place of its positive part
+        run.output(run.input<3>(0));
+        run.finish();
+      });
+  EXPECT_NE(wrong.find("output: of 105 numbers"), std::string::npos) << wrong;
+  EXPECT_NE(wrong.find("grad.input.0: of 105 numbers"), std::string::npos) << wrong;
+  const auto transposed = complaints("activation", "relu", [](golden::Run<double>& run) {
+    run.output(run.input<3>(0).reshape(attend::Shape<3>{5, 3, 7}));
+    run.finish();
+  });
+  EXPECT_NE(transposed.find("shape of output"), std::string::npos) << transposed;
+  const auto lost = complaints("dense", "rows", [](golden::Run<double>& run) {
+    Empty model;
+    run.load(model);
+    run.output(run.tape().input(run.tensor<2>("output")));
+    run.finish();
+  });
+  EXPECT_NE(lost.find("PyTorch's module has param.weight, which the layer has not"), std::string::npos) << lost;
+  EXPECT_NE(lost.find("number of differentiated inputs"), std::string::npos) << lost;
 }
 
 TEST(Parity, EveryGoldenIsComparedOrNamedAsAbsent) {
