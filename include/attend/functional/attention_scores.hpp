@@ -161,11 +161,11 @@ Variable<S, 4> drop_weights(const Variable<S, 4>& weights, const AttentionDropou
   Operation<S> op("drop_weights", weights);
   const auto y = op.result(weights.shape());
   std::copy_n(weights.data(), weights.size(), op.data(y));
-  dropout.multiply(0, weights.size(), 1, op.data(y));
+  dropout.multiply(weights.size(), op.data(y));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dw = op.slot(weights)](Pass<S>& pass) {
       const auto g = copy_buffer(pass.of(dy), dy.size);
-      dropout.multiply(0, dy.size, 1, g.get());
+      dropout.multiply(dy.size, g.get());
       S* to = pass.add_to(dw);
       for (Index i = 0; i < dy.size; ++i) to[i] += g.get()[i];
     });

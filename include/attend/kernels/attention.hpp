@@ -135,9 +135,8 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
                                   p.value.position, 1, out_gradient, lanes, d_scores, lanes);
           const S* used = weights;
           if (p.dropout.p > 0) {
-            block.drop(key, keys, d_scores);
             std::copy_n(weights, keys * lanes, dropped);
-            block.drop(key, keys, dropped);
+            block.drop(key, keys, d_scores, dropped);
             used = dropped;
           }
           block.differentiate(keys, weights, mean, d_scores);

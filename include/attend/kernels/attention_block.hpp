@@ -140,9 +140,14 @@ struct AttentionBlock {
       }
     }
   }
-  void drop(Index key, Index keys, S* weights) const {
-    for (Index i = 0; i < count; ++i)
-      p.dropout.multiply(static_cast<std::uint64_t>(p.row(b, h, first + i) * p.keys + key), keys, lanes, weights + i);
+  /// Multiplies a tile, and another with the same factors, by the dropout.
+  void drop(Index key, Index keys, S* tile, S* other = nullptr) const {
+    S factor[attention_keys];
+    for (Index i = 0; i < count; ++i) {
+      p.dropout.factors(p.row(b, h, first + i) * p.keys + key, keys, factor);
+      for (Index j = 0; j < keys; ++j) tile[j * lanes + i] *= factor[j];
+      for (Index j = 0; other && j < keys; ++j) other[j * lanes + i] *= factor[j];
+    }
   }
   /// Loads the statistics of this block; lanes without a query weigh nothing.
   void statistics(const S* maximum, const S* inverse_sum, S* to_maximum, S* to_inverse_sum) const {

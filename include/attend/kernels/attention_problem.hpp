@@ -1,8 +1,8 @@
 #pragma once
 /// What an attention kernel is asked to compute, as pointers, strides and a mask.
 #include "attend/core/recycler.hpp"
-#include "attend/core/rng.hpp"
 #include "attend/kernels/attention_mask.hpp"
+#include "attend/kernels/dropout.hpp"
 
 ATTEND_BEGIN
 
@@ -25,19 +25,19 @@ template <class S>
 struct AttentionDropout {
   Rng stream{0};
   double p = 0;
-  /// of the four scores that share a block of random words
-  void factors(std::uint64_t block, S* four) const {
-    const auto words = stream.block(block);
-    const double threshold = p * 0x1p32;
-    for (std::size_t i = 0; i < 4; ++i)
-      four[i] = static_cast<double>(words[i]) < threshold ? S(0) : static_cast<S>(1 / (1 - p));
+  /// The factors of scores [number, number + count), `detail::dropout_unit` at most.
+  void factors(Index number, Index count, S* to) const {
+    detail::dropout_factors(stream, p, number, number + count, to);
   }
-  /// Multiplies `count` scores that are `stride` apart, the first of which has this number.
-  void multiply(std::uint64_t number, Index count, Index stride, S* x) const {
-    S four[4] = {};
-    for (Index j = 0; j < count; ++j, ++number) {
-      if (j == 0 || number % 4 == 0) factors(number / 4, four);
-      x[j * stride] *= four[number % 4];
+  /// Multiplies all `count` scores of a call.
+  void multiply(Index count, S* x) const { dropout_forward(stream, p, DropoutSizes{count, 1, 1}, x, x); }
+  /// Multiplies scores [number, number + count), on this thread.
+  void multiply(Index number, Index count, S* x) const {
+    S factor[detail::dropout_unit];
+    for (Index i = 0; i < count; i += detail::dropout_unit) {
+      const Index n = std::min(detail::dropout_unit, count - i);
+      factors(number + i, n, factor);
+      for (Index j = 0; j < n; ++j) x[i + j] *= factor[j];
     }
   }
 };

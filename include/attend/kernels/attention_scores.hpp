@@ -135,7 +135,7 @@ std::shared_ptr<const S> dropped_weights(const AttentionProblem<S>& p, const S* 
   const Index count = p.batch * p.heads * p.queries * p.keys;
   if (p.dropout.p == 0) return {std::shared_ptr<const S>(), weights};
   const auto dropped = copy_buffer(weights, count);
-  p.dropout.multiply(0, count, 1, dropped.get());
+  p.dropout.multiply(count, dropped.get());
   return dropped;
 }
 /// output = (weights Z) value, Z the dropout factors
@@ -165,7 +165,7 @@ void weighted_sum_backward(const AttentionProblem<S>& p, const S* weights, const
       const auto g = make_buffer<S>(Q * K);
       gemm<S>(Side::plain, Side::transposed, Q, K, D, S(1), output_gradient.at(b, 0, h), output_gradient.position,
               p.value.at(b, 0, p.key_head(h)), p.value.position, S(0), g.get(), K);
-      if (p.dropout.p > 0) p.dropout.multiply(static_cast<std::uint64_t>(s), Q * K, 1, g.get());
+      if (p.dropout.p > 0) p.dropout.multiply(s, Q * K, g.get());
       for (Index at = 0; at < Q * K; ++at) dw[s + at] += weights[s + at] != S(0) ? g.get()[at] : S(0);
     });
 }
