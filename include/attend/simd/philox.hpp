@@ -35,12 +35,15 @@ inline void random_words(const Rng& stream, std::uint64_t first, std::ptrdiff_t 
   using detail::Wide;
   constexpr std::ptrdiff_t lanes = sizeof(Wide) / 8, side_by_side = 2;  // chains of dependent products
   const std::uint64_t key = stream.state().key;
+  constexpr std::uint64_t numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+  Wide ascending;
+  std::memcpy(&ascending, numbers, sizeof(ascending));
   std::ptrdiff_t i = 0;
   for (; i + side_by_side * lanes <= blocks; i += side_by_side * lanes) {
     // the upper halves of lanes do not matter
-    Wide c0[side_by_side] = {}, c1[side_by_side], c2[side_by_side], c3[side_by_side];
+    Wide c0[side_by_side], c1[side_by_side], c2[side_by_side], c3[side_by_side];
     for (std::ptrdiff_t s = 0; s < side_by_side; ++s) {
-      for (std::ptrdiff_t l = 0; l < lanes; ++l) c0[s][l] = first + static_cast<std::uint64_t>(i + s * lanes + l);
+      c0[s] = ascending + (first + static_cast<std::uint64_t>(i + s * lanes));
       c1[s] = c0[s] >> 32;
       c2[s] = c3[s] = Wide{};
     }
