@@ -51,7 +51,7 @@ struct AttentionBlock {
     const auto seen = p.mask.range(b, first, first + count - 1);
     for (Index k0 = seen.begin / attention_keys * attention_keys; k0 < seen.end; k0 += attention_keys) {
       const Index from = std::max(k0, seen.begin), to = std::min(k0 + attention_keys, seen.end);
-      tile(from, to - from);
+      if (from < to) tile(from, to - from);  // a window may begin beyond a short sample's end
     }
     for (Index k0 = p.mask.keys; k0 < p.keys; k0 += attention_keys) tile(k0, std::min(attention_keys, p.keys - k0));
   }
@@ -67,13 +67,25 @@ struct AttentionBlock {
         for (Index i = 0; i < count; ++i) scores[j * lanes + i] += bias[i * p.bias_stride[2] + j * p.bias_stride[3]];
     }
     if (p.mask.all(first, first + count - 1, key, key + keys)) return false;
+    const AttentionMask& m = p.mask;  // the range of tiles has seen to the lengths
     bool hides = false;
-    for (Index j = 0; j < keys; ++j)
-      for (Index i = 0; i < count; ++i)
-        if (!p.mask.may_attend(b, h, first + i, key + j)) {
-          scores[j * lanes + i] = nothing;
+    for (Index j = 0; j < keys; ++j) {
+      S* row = scores + j * lanes;
+      const bool ignored = m.ignored && m.ignored[b * m.ignored_stride[0] + (key + j) * m.ignored_stride[1]];
+      const Index from = std::clamp<Index>(key + j - m.highest - first, 0, count);
+      const Index to = ignored ? from : std::clamp<Index>(key + j - m.lowest - first + 1, from, count);
+      std::fill(row, row + from, nothing);
+      std::fill(row + to, row + count, nothing);
+      hides = hides || to - from < count;
+      if (!m.allowed) continue;
+      const bool* allowed = m.allowed + b * m.allowed_stride[0] + h * m.allowed_stride[1] +
+                            first * m.allowed_stride[2] + (key + j) * m.allowed_stride[3];
+      for (Index i = from; i < to; ++i)
+        if (!allowed[i * m.allowed_stride[2]]) {
+          row[i] = nothing;
           hides = true;
         }
+    }
     return hides;
   }
   /// Scores to exp(score - top), with `top` the running maximum and `sum` the running sum of each lane. `shrink` is
