@@ -160,6 +160,10 @@ TEST(Norm, GradientsAgreeWithDifferences) {
           check_function_gradients([](X v, P a, P c) { return layer_norm(v, a, c, 1e-3); }, x, w, b));
     check("layer_norm weight only " + name,
           check_function_gradients([](X v, P a) { return layer_norm(v, a, none1, 1e-3); }, x, w));
+    check("layer_norm bias only " + name,
+          check_function_gradients([](X v, P c) { return layer_norm(v, none1, c, 1e-3); }, x, b));
+    check("group_norm bias only " + name,
+          check_function_gradients([](X v, P c) { return group_norm(v, 1, none1, c, 1e-3); }, x, b));
     check("layer_norm plain " + name,
           check_function_gradients([](X v) { return layer_norm(v, none1, none1, 1e-3); }, x));
     check("rms_norm " + name, check_function_gradients([](X v, P a) { return rms_norm(v, a, 1e-3); }, x, w));
@@ -248,6 +252,31 @@ TEST(Norm, BatchStatisticsAreReported) {
   EXPECT_EQ(found.count, 4);
   expect_close(found.mean, {3, 2}, 1e-15);
   expect_close(found.variance, {3.5, 12}, 1e-15);
+}
+
+TEST(Norm, ABiasCountsWithoutAWeight) {
+  const Variable<double, 3> x(random_tensor<double, 3>({2, 5, 6}, 1));
+  const auto b = random1(6, 2);
+  const auto moved = [&](const Variable<double, 3>& with, const Variable<double, 3>& without) {
+    for (Index i = 0; i < x.size(); ++i) ASSERT_NEAR(with.data()[i], without.data()[i] + b.data()[i % 6], 1e-15) << i;
+  };
+  moved(layer_norm(x, none1, b), layer_norm(x, none1, none1));
+  moved(batch_norm(x, none1, b), batch_norm(x, none1, none1));
+  moved(group_norm(x, 2, none1, b), group_norm(x, 2, none1, none1));
+  moved(instance_norm(x, none1, b), instance_norm(x, none1, none1));
+}
+
+TEST(Norm, FM_2_3_NoChannelsGiveEmptyResults) {
+  for (const auto& shape : {Shape<3>{2, 5, 0}, Shape<3>{0, 0, 0}}) {
+    Tape<double> tape(Mode::training);
+    const auto x = tape.want(tape.input(Tensor<double, 3>(shape)));
+    const V1 none(T1(0));
+    const auto y = batch_norm(x, none1, none1) + batch_norm_with(x, none, none, none1, none1) +
+                   group_norm(x, 3, none1, none1) + instance_norm(x, none1, none1) + layer_norm(x, none1, none1) +
+                   rms_norm(x, none1);
+    EXPECT_EQ(y.shape(), shape);
+    EXPECT_EQ(tape.backward(dot(y, y)).of(x).size(), 0);
+  }
 }
 
 TEST(Norm, EmptyBatchesGiveEmptyResults) {

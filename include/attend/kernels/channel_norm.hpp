@@ -15,7 +15,7 @@ namespace channel_norm {
 
 struct Sizes {
   Index segments, rows, channels, groups;
-  Index group_channels() const { return channels / groups; }
+  Index group_channels() const { return channels / std::max<Index>(1, groups); }
   Index values() const { return rows * group_channels(); }  ///< that share one mean
 };
 
@@ -29,7 +29,7 @@ inline Index side_by_side(Index channels) {
 }
 inline Index chunk_rows(const Sizes& s) {
   const Index side = side_by_side(s.channels);
-  return std::max<Index>(1, chunk_elements / (side * s.channels)) * side;
+  return std::max<Index>(1, chunk_elements / std::max<Index>(1, side * s.channels)) * side;
 }
 inline Index chunks(const Sizes& s) { return (s.rows + chunk_rows(s) - 1) / chunk_rows(s); }
 
@@ -162,6 +162,7 @@ void forward(const Sizes& s, bool shared, const S* x, const double* mean, const 
 template <class S>
 void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double* mean, const double* rstd,
               const S* weight, const S* dy, S* dx, S* dweight, S* dbias) {
+  if (s.channels == 0) return;
   const Index C = s.channels, width = C * detail::side_by_side(C), per = detail::chunks(s), group = s.group_channels();
   const bool of_x = dweight || (dx && !fixed);
   const auto statistic = [&](Index segment, Index c) { return (shared ? 0 : segment) * s.groups + c / group; };

@@ -59,6 +59,9 @@ void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S
       else if (weight)
         simd::map(
             n, y + r * n, [=](auto a, auto w) { return ((a - high) - low) * scale * w; }, v, weight);
+      else if (bias)
+        simd::map(
+            n, y + r * n, [=](auto a, auto b) { return ((a - high) - low) * scale + b; }, v, bias);
       else
         simd::map(
             n, y + r * n, [=](auto a) { return ((a - high) - low) * scale; }, v);
