@@ -6,6 +6,7 @@
 #include "attend/blocks/basic_block.hpp"
 #include "attend/blocks/bottleneck_block.hpp"
 #include "attend/layers/activation.hpp"
+#include "attend/layers/max_pool.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "expect_error.hpp"
 
@@ -133,6 +134,15 @@ TEST(BadInput, ResidualBlocks) {
         mismatched(random_tensor<double, 4>({2, 4, 5, 3}, 1));
       },
       {"se: ", "(2, 4, 5, 3)", "channels = 4"});
+  const BasicBlock<double> shrinking({.in_channels = 3, .out_channels = 3}, MaxPool2d({.kernel_size = 4}), rng);
+  expect_error<ShapeError>(
+      [&] {
+        shrinking(random_tensor<double, 4>({2, 4, 4, 3}, 1));  // (2, 1, 1, 3) would be repeated by the sum
+      },
+      {"[BasicBlock]", "(2, 1, 1, 3)", "must keep (2, 4, 4, 3)"});
+  expect_error<OptionError>(
+      [&] { BottleneckBlock<float>({.in_channels = 3, .planes = Index(1) << 60, .base_width = 64}, rng); },
+      {"planes = 1152921504606846976"});
   expect_error<OptionError>([&] { BasicBlock<float>({.in_channels = 0, .out_channels = 3}, rng); },
                             {"in_channels is 0"});
   expect_error<OptionError>([&] { BasicBlock<float>({.in_channels = 3, .out_channels = 3, .stride = 0}, rng); },

@@ -1,9 +1,5 @@
 #pragma once
-#include "attend/blocks/downsample.hpp"
-#include "attend/functional/activation.hpp"
-#include "attend/functional/arithmetic.hpp"
-#include "attend/functional/dropout.hpp"
-#include "attend/layers/any_layer.hpp"
+#include "attend/blocks/residual_end.hpp"
 
 ATTEND_BEGIN
 
@@ -22,7 +18,7 @@ struct BasicBlockOptions {
 ///   y = activation(drop_path(attention(bn2(conv2(activation(bn1(conv1 x)))))) + shortcut(x))
 ///
 /// so the attention sits after the last norm and before drop-path and sum. Any layer from feature map to feature map of the
-/// same shape fits; without one nothing is there. The shortcut is x, or `downsample` where stride or channels change.
+/// same shape fits; without one nothing is there. ShapeError if it gives another shape. The shortcut is x, or `downsample` where stride or channels change.
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, out_channels), rounded up.
 /// conv1.weight  bn1.*  conv2.weight  bn2.*  se.*, whatever the attention  downsample.0.weight  downsample.1.*
@@ -32,22 +28,18 @@ class BasicBlock : public Layer<BasicBlock<S>> {
   BasicBlock(const BasicBlockOptions& o, Rng& rng) : BasicBlock(o, AnyLayer<S, 4>(), rng) {}
   BasicBlock(const BasicBlockOptions& o, AnyLayer<S, 4> attention, Rng& rng)
       : activation_(o.activation),
-        drop_path_(o.drop_path),
         conv1_(detail::block_conv(o.in_channels, o.out_channels, 3, o.stride, o.dilation), rng),
         bn1_(detail::block_norm(o.out_channels)),
         conv2_(detail::block_conv(o.out_channels, o.out_channels, 3, 1, o.dilation), rng),
         bn2_(detail::block_norm(o.out_channels)),
-        attention_(std::move(attention)) {
-    detail::check_drop_path("BasicBlock", o.drop_path);
+        end_("BasicBlock", o.activation, o.drop_path, std::move(attention), o.in_channels, o.out_channels, o.stride,
+             rng) {
     if (o.zero_init_last) detail::zero_weight(bn2_);
-    if (o.stride != 1 || o.in_channels != o.out_channels)
-      downsample_.emplace(o.in_channels, o.out_channels, o.stride, rng);
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto hidden = activate(bn1_(conv1_(x)), activation_);
-    const auto branch = drop_path(attention_(bn2_(conv2_(hidden))), drop_path_);
-    return activate(branch + (downsample_ ? (*downsample_)(x) : x), activation_);
+    return end_(x, bn2_(conv2_(hidden)));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -55,19 +47,16 @@ class BasicBlock : public Layer<BasicBlock<S>> {
     visit("bn1", self.bn1_);
     visit("conv2", self.conv2_);
     visit("bn2", self.bn2_);
-    visit("se", self.attention_);
-    if (self.downsample_) visit("downsample", *self.downsample_);
+    detail::ResidualEnd<S>::visit_all(self.end_, visit);
   }
 
  private:
   Activation activation_;
-  double drop_path_;
   Conv2d<S> conv1_;
   BatchNorm<S> bn1_;
   Conv2d<S> conv2_;
   BatchNorm<S> bn2_;
-  AnyLayer<S, 4> attention_;
-  std::optional<detail::Downsample<S>> downsample_;
+  detail::ResidualEnd<S> end_;
 };
 
 ATTEND_END

@@ -1,9 +1,5 @@
 #pragma once
-#include "attend/blocks/downsample.hpp"
-#include "attend/functional/activation.hpp"
-#include "attend/functional/arithmetic.hpp"
-#include "attend/functional/dropout.hpp"
-#include "attend/layers/any_layer.hpp"
+#include "attend/blocks/residual_end.hpp"
 
 ATTEND_BEGIN
 
@@ -25,7 +21,7 @@ struct BottleneckBlockOptions {
 ///   y = activation(drop_path(attention(bn3(conv3 a(bn2(conv2 a(bn1(conv1 x))))))) + shortcut(x)),  a = activation
 ///
 /// conv1 and conv3 are 1x1, conv2 is 3x3. The attention sits after the last norm and before drop-path and sum; any layer from
-/// feature map to feature map of the same shape fits.
+/// feature map to feature map of the same shape fits. ShapeError if it gives another shape.
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, 4 planes), rounded up.
 /// conv1.weight  bn1.*  conv2.weight  bn2.*  conv3.weight  bn3.*  se.*  downsample.0.weight  downsample.1.*
@@ -36,25 +32,21 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
   BottleneckBlock(const BottleneckBlockOptions& o, Rng& rng) : BottleneckBlock(o, AnyLayer<S, 4>(), rng) {}
   BottleneckBlock(const BottleneckBlockOptions& o, AnyLayer<S, 4> attention, Rng& rng)
       : activation_(o.activation),
-        drop_path_(o.drop_path),
         conv1_(detail::block_conv(o.in_channels, width(o), 1, 1), rng),
         bn1_(detail::block_norm(width(o))),
         conv2_(detail::block_conv(width(o), width(o), 3, o.stride, o.dilation, o.groups), rng),
         bn2_(detail::block_norm(width(o))),
         conv3_(detail::block_conv(width(o), expansion * o.planes, 1, 1), rng),
         bn3_(detail::block_norm(expansion * o.planes)),
-        attention_(std::move(attention)) {
-    detail::check_drop_path("BottleneckBlock", o.drop_path);
+        end_("BottleneckBlock", o.activation, o.drop_path, std::move(attention), o.in_channels, expansion * o.planes,
+             o.stride, rng) {
     if (o.zero_init_last) detail::zero_weight(bn3_);
-    if (o.stride != 1 || o.in_channels != expansion * o.planes)
-      downsample_.emplace(o.in_channels, expansion * o.planes, o.stride, rng);
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto reduced = activate(bn1_(conv1_(x)), activation_);
     const auto seen = activate(bn2_(conv2_(reduced)), activation_);
-    const auto branch = drop_path(attention_(bn3_(conv3_(seen))), drop_path_);
-    return activate(branch + (downsample_ ? (*downsample_)(x) : x), activation_);
+    return end_(x, bn3_(conv3_(seen)));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -64,13 +56,14 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
     visit("bn2", self.bn2_);
     visit("conv3", self.conv3_);
     visit("bn3", self.bn3_);
-    visit("se", self.attention_);
-    if (self.downsample_) visit("downsample", *self.downsample_);
+    detail::ResidualEnd<S>::visit_all(self.end_, visit);
   }
 
  private:
   static Index width(const BottleneckBlockOptions& o) {
-    const Index width = o.planes > 0 && o.base_width > 0 ? o.planes * o.base_width / 64 * o.groups : 0;
+    const bool countable = double(o.planes) * double(o.base_width) * double(o.groups) < 1e15;
+    const Index width =
+        o.planes > 0 && o.base_width > 0 && o.groups > 0 && countable ? o.planes * o.base_width / 64 * o.groups : 0;
     require<OptionError>(width > 0, "BottleneckBlock", [&] {
       return "planes = " + std::to_string(o.planes) + ", base_width = " + std::to_string(o.base_width) +
              " and groups = " + std::to_string(o.groups) + " must be above 0 and leave inner channels";
@@ -78,15 +71,13 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
     return width;
   }
   Activation activation_;
-  double drop_path_;
   Conv2d<S> conv1_;
   BatchNorm<S> bn1_;
   Conv2d<S> conv2_;
   BatchNorm<S> bn2_;
   Conv2d<S> conv3_;
   BatchNorm<S> bn3_;
-  AnyLayer<S, 4> attention_;
-  std::optional<detail::Downsample<S>> downsample_;
+  detail::ResidualEnd<S> end_;
 };
 
 ATTEND_END

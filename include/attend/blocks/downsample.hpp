@@ -43,10 +43,5 @@ class Downsample : public Layer<Downsample<S>> {
   BatchNorm<S> norm_;
 };
 
-inline void check_drop_path(const char* name, double p) {
-  require<OptionError>(p >= 0 && p <= 1, name,
-                       [&] { return "drop_path = " + std::to_string(p) + " must lie in [0, 1]"; });
-}
-
 }  // namespace detail
 ATTEND_END

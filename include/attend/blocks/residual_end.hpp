@@ -1,0 +1,47 @@
+#pragma once
+#include "attend/blocks/downsample.hpp"
+#include "attend/functional/activation.hpp"
+#include "attend/functional/arithmetic.hpp"
+#include "attend/functional/dropout.hpp"
+#include "attend/layers/any_layer.hpp"
+
+ATTEND_BEGIN
+namespace detail {
+
+/// How a residual block ends: activation(drop_path(attention(branch)) + shortcut(x)). The shortcut is x, or a Downsample
+/// where stride or channels change. Children "se" and "downsample".
+template <class S>
+class ResidualEnd {
+ public:
+  ResidualEnd(const char* name, Activation activation, double drop_path, AnyLayer<S, 4> attention, Index in, Index out,
+              Index stride, Rng& rng)
+      : name_(name), activation_(activation), drop_path_(drop_path), attention_(std::move(attention)) {
+    require<OptionError>(drop_path >= 0 && drop_path <= 1, name,
+                         [&] { return "drop_path = " + std::to_string(drop_path) + " must lie in [0, 1]"; });
+    if (stride != 1 || in != out) downsample_.emplace(in, out, stride, rng);
+  }
+  /// ShapeError if the attention changes the shape of the branch.
+  Variable<S, 4> operator()(const Variable<S, 4>& x, const Variable<S, 4>& branch) const {
+    const auto seen = attention_(branch);
+    require(seen.shape() == branch.shape(), name_, [&] {
+      return "the attention's result has shape " + to_string(seen.shape()) + "; it must keep " +
+             to_string(branch.shape());
+    });
+    return activate(drop_path(seen, drop_path_) + (downsample_ ? (*downsample_)(x) : x), activation_);
+  }
+  template <class Self, class Visit>
+  static void visit_all(Self& self, Visit&& visit) {
+    visit("se", self.attention_);
+    if (self.downsample_) visit("downsample", *self.downsample_);
+  }
+
+ private:
+  const char* name_;
+  Activation activation_;
+  double drop_path_;
+  AnyLayer<S, 4> attention_;
+  std::optional<Downsample<S>> downsample_;
+};
+
+}  // namespace detail
+ATTEND_END
