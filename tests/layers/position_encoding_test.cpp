@@ -249,6 +249,12 @@ TEST(BadInput, PositionEncodings) {
   expect_error<OptionError>([&] { RelativePositionBias<float>({.height = 0, .width = 3}, rng); }, {"height = 0"});
   expect_error<OptionError>([&] { T5PositionBias<float>({.num_buckets = 7}, rng); }, {"num_buckets = 7"});
   expect_error<OptionError>([&] { T5PositionBias<float>({.max_distance = 8}, rng); }, {"max_distance = 8"});
+  expect_error<OptionError>([] { (void)t5_bucket(3, true, 3); }, {"num_buckets = 3"});
+  expect_error<OptionError>([] { (void)t5_bucket(3, false, 32, 16); }, {"max_distance = 16"});
+  EXPECT_EQ(t5_bucket(std::numeric_limits<Index>::min()), 15);
+  expect_error<OptionError>(
+      [] { bias_from_table(Variable<float, 2>(Tensor<float, 2>(3, 2)), std::shared_ptr<const BiasIndex>()); },
+      {"index is null"});
   expect_error<OptionError>([] { RotaryPosition<float>({.base = 0}); }, {"base = 0"});
   expect_error<ShapeError>([] { RotaryPosition<float>()(Tensor<float, 4>(1, 2, 3, 5)); }, {"(1, 2, 3, 5)"});
   expect_error<OptionError>([] { alibi_slopes(0); }, {"num_heads = 0"});

@@ -41,7 +41,7 @@ Tensor<S, 4> alibi_bias(Index num_heads, Index queries, Index keys, Index query_
   for (Index h = 0; h < num_heads; ++h)
     for (Index i = 0; i < queries; ++i)
       for (Index j = 0; j < keys; ++j)
-        bias(0, h, i, j) = S(-slopes[std::size_t(h)] * double(std::abs(i + query_offset - j)));
+        bias(0, h, i, j) = S(-slopes[std::size_t(h)] * std::abs(double(i) + double(query_offset) - double(j)));
   return bias;
 }
 

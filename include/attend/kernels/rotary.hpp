@@ -17,7 +17,7 @@ class RotaryAngles {
     for (Index i = 0; i < half_; ++i) {
       const double frequency = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(dim));
       for (Index t = 0; t < length; ++t) {
-        const double angle = static_cast<double>(first_position + t) * frequency;
+        const double angle = (static_cast<double>(first_position) + static_cast<double>(t)) * frequency;
         table_.get()[t * half_ + i] = static_cast<S>(std::cos(angle));
         sin_[t * half_ + i] = static_cast<S>(std::sin(angle));
       }

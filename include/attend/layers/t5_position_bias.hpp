@@ -16,9 +16,11 @@ struct T5PositionBiasOptions {
 
 /// The bucket of a relative position, **key - query** (Raffel et al. 2020, section 2.1; transformers'
 /// _relative_position_bucket): exact up to half of a side's buckets, logarithmic up to max_distance. The logarithm is
-/// float32 and in transformers' order of operations, because the floor sits on bucket edges.
+/// float32 and in transformers' order of operations, because the floor sits on bucket edges. Throws OptionError unless
+/// each side has 2 buckets and max_distance is above its exact half.
 inline Index t5_bucket(Index relative, bool bidirectional = true, Index num_buckets = 32, Index max_distance = 128) {
   Index bucket = 0, n = num_buckets;
+  relative = std::max(relative, -std::numeric_limits<Index>::max());
   if (bidirectional) {
     n /= 2;
     if (relative > 0) bucket = n;
@@ -27,6 +29,11 @@ inline Index t5_bucket(Index relative, bool bidirectional = true, Index num_buck
     relative = std::max<Index>(-relative, 0);
   }
   const Index exact = n / 2;
+  require<OptionError>(exact > 0 && max_distance > exact, "t5_bucket", [&] {
+    return "num_buckets = " + std::to_string(num_buckets) +
+           " must give each side 2, and max_distance = " + std::to_string(max_distance) + " be above " +
+           std::to_string(exact);
+  });
   if (relative < exact) return bucket + relative;
   const float far = std::log(float(relative) / float(exact)) / float(std::log(double(max_distance) / double(exact)));
   return bucket + std::min(exact + Index(far * float(n - exact)), n - 1);
