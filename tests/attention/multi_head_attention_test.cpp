@@ -292,16 +292,19 @@ TEST(MultiHeadAttention, RecordingsFindTheWeightsUnderTheLayersName) {
 }
 
 // On a tape the recorded weights carry a gradient: dL/dA = dO V^T, what attention relevance (Chefer et al. 2021) multiplies with.
-TEST(MultiHeadAttention, RecordedWeightsHaveGradients) {
-  Rng rng(2);
-  const MultiHeadAttention<double> attention({.embed_dim = 8, .num_heads = 2}, rng);
-  const T3 x = sequence(1, 3, 8, 1);
-  const Recording recording(attention);
-  Tape<double> tape(Mode::evaluation);
-  const auto y = attention(tape.input(x));
-  const auto gradients = tape.backward(dot(y, y));
-  const auto weights = recording.all<4, double>("weights");
-  ASSERT_EQ(weights.size(), 1u);
-  const T4 g = gradients.of(weights[0]);
-  EXPECT_TRUE(std::any_of(g.data(), g.data() + g.size(), [](double e) { return e != 0; }));
+TEST(MultiHeadAttention, RecordedWeightsHaveGradientsEvenIfEverythingIsFrozen) {
+  for (const bool frozen : {false, true}) {
+    Rng rng(2);
+    MultiHeadAttention<double> attention({.embed_dim = 8, .num_heads = 2}, rng);
+    if (frozen) set_trainable<double>(attention, false);
+    const T3 x = sequence(1, 3, 8, 1);
+    const Recording recording(attention);
+    Tape<double> tape(Mode::evaluation);
+    const auto y = attention(tape.input(x));
+    const auto gradients = tape.backward(dot(y, y));
+    const auto weights = recording.all<4, double>("weights");
+    ASSERT_EQ(weights.size(), 1u);
+    const T4 g = gradients.of(weights[0]);
+    EXPECT_TRUE(std::any_of(g.data(), g.data() + g.size(), [](double e) { return e != 0; })) << frozen;
+  }
 }
