@@ -4,7 +4,6 @@
 
 #include <thread>
 
-#include "attend/autograd/checkpoint.hpp"
 #include "autograd/models.hpp"
 #include "error_of.hpp"
 
@@ -30,6 +29,23 @@ TEST(Call, tensors_in_tensors_out_from_any_map_of_the_right_type) {
   EXPECT_TRUE(std::equal(mine.begin(), mine.end(), y.data()));
   EXPECT_EQ(error_of([&] { blend.into(Eigen::TensorMap<Tensor<float, 2>>(mine.data(), 4, 3), a, b); }),
             "[into] y has shape (4, 3); the result has (3, 4)");
+}
+
+/// The same numbers under another shape, without a copy.
+struct Turned : Layer<Turned> {
+  Variable<float, 2> forward(const Variable<float, 2>& x) const { return x.reshape(Shape<2>{x.dim(1), x.dim(0)}); }
+};
+TEST(Call, into_may_write_over_the_input) {
+  auto x = random_tensor<float, 2>({64, 3}, 1);
+  const Tensor<float, 2> before = x;
+  Turned().into(x, x);
+  EXPECT_EQ(shape_of(x), (Shape<2>{3, 64}));
+  EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), before.data()));
+  std::vector<float> memory(x.size() + 5, 7.f);
+  const Eigen::TensorMap<Tensor<float, 2>> from(memory.data(), 64, 3), to(memory.data() + 5, 3, 64);
+  std::copy_n(before.data(), before.size(), memory.data());
+  Turned().into(Eigen::TensorMap<Tensor<float, 2>>(to), from);  // they overlap
+  EXPECT_TRUE(std::equal(to.data(), to.data() + to.size(), before.data()));
 }
 
 TEST(Call, a_residual_is_written_alike_for_tensors_and_variables) {
@@ -115,68 +131,6 @@ TEST(Parameters, frozen_ones_get_no_gradient) {
   EXPECT_EQ(gradients.of<2>(*parameter<float>(net, "embedding.weight").data)(0, 0), 0);  // zeros: it took no part
   EXPECT_EQ(error_of([&] { parameter<float>(net, "head.wait"); }),
             "[parameter] the model has no parameter named head.wait");
-}
-
-TEST(Recordings, keep_what_layers_offer_by_dotted_name) {
-  Rng rng(5);
-  const Net<float> net(7, 4, 3, rng);
-  Recording recording(net);
-  const auto plain = net(ids({0, 1, 2}));
-  Tape<float> tape(Mode::evaluation);
-  const auto y = net(tape.input(ids({0, 1, 2})));
-  EXPECT_TRUE(same(plain, y.tensor()));
-  const auto gates = recording.all<2>("blocks.0.gate");
-  ASSERT_EQ(gates.size(), 2u);  // a layer called twice gives a list
-  EXPECT_TRUE(same(gates[0].tensor(), gates[1].tensor()));
-  EXPECT_TRUE(recording.all<2>("blocks.7.gate").empty());
-  const auto gradient =
-      tape.backward(dot(y, y)).of(gates[1]);  // on a tape, gradients of what was offered can be asked for
-  EXPECT_NE(gradient(2, 3), 0);
-}
-
-TEST(Recordings, nest_and_see_their_own_model_only) {
-  Rng rng(5);
-  const Net<float> net(7, 4, 3, rng), other(7, 4, 3, rng);
-  Recording outer(net);
-  {
-    Recording inner(net.blocks[1]);
-    net(ids({1}));
-    other(ids({1}));
-    EXPECT_EQ(inner.all<2>("gate").size(), 1u);
-  }
-  EXPECT_EQ(outer.all<2>("blocks.1.gate").size(), 1u);
-}
-
-TEST(Checkpoint, gives_the_gradients_that_the_block_gives) {
-  Rng rng(6);
-  Dropping block(rng);
-  const auto x = random_tensor<double, 2>({3, 4}, 1);
-  const auto report = attend::testing::check_gradients(
-      block, [&](const auto& v) { return checkpoint(block, v); }, x);
-  EXPECT_TRUE(report.ok()) << report.text();
-  EXPECT_EQ(report.checked, 12 + 16 + 4);
-}
-
-TEST(Checkpoint, reports_moments_once_and_saves_only_the_input) {
-  const Watch<double> watch(4);
-  const auto x = random_tensor<double, 2>({3, 4}, 1);
-  Tape<double> tape(Mode::training);
-  const auto v = tape.want(tape.input(x));
-  const auto y = checkpoint(watch, v);
-  const auto gradients = tape.backward(dot(y, y));
-  ASSERT_EQ(gradients.moments().size(), 1u);
-  EXPECT_EQ(gradients.moments()[0].count, 3);
-  for (Index i = 0; i < 12; ++i) EXPECT_EQ(gradients.of(v).data()[i], 2 * x.data()[i]);
-}
-
-TEST(Checkpoint, is_recorded_once) {
-  Rng rng(7);
-  const Block<double> block(Dense<double>({4, 4}, rng));
-  Recording recording(block);
-  Tape<double> tape(Mode::training);
-  const auto y = checkpoint(block, tape.want(tape.input(random_tensor<double, 2>({3, 4}, 1))));
-  tape.backward(dot(y, y));
-  EXPECT_EQ((recording.all<2, double>("gate").size()), 1u);
 }
 
 // One model from eight threads for inference, and differentiated on two tapes; run under the thread sanitizer as well.

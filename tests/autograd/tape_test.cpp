@@ -68,6 +68,28 @@ TEST_F(Tapes, a_parameter_edited_while_on_a_tape_is_refused) {
   EXPECT_EQ(error_of([&] { dense(tape.input(x)); }), "[tape] a parameter was edited while on this tape");
 }
 
+TEST_F(Tapes, a_parameter_may_be_wanted_as_a_value_too) {
+  Parameter<double, 2> p(Shape<2>{3, 4}, rng, 1);
+  Tape<double> tape(Mode::training);
+  const auto v = tape.want(p.on(tape.input(x)));
+  const auto gradients = tape.backward(dot(v, tape.input(x)));
+  EXPECT_TRUE(same(gradients.of(v), x));
+  EXPECT_TRUE(same(gradients.of(p), x));
+}
+
+TEST_F(Tapes, a_backward_pass_that_throws_spends_the_tape) {
+  Tape<double> tape(Mode::training);
+  const auto y = tape.want(tape.input(x));
+  const Operation<double> op("fragile", y);
+  const auto z = op.result(Shape<0>{});
+  *op.data(z) = 0;
+  op.record(z, [](Pass<double>&) { throw std::bad_alloc(); });
+  const auto loss = dot(z, z);
+  EXPECT_THROW(tape.backward(loss), std::bad_alloc);
+  EXPECT_EQ(error_of([&] { tape.backward(loss); }),
+            "[backward] the loss is not on this tape, or the tape is spent (Keep::tape keeps it)");
+}
+
 TEST_F(Tapes, integers_carry_the_tape) {
   Embedding<double> table({7, 4}, rng);
   Tape<double> tape(Mode::training);

@@ -59,7 +59,11 @@ TEST(Rows, are_a_map_of_the_same_memory) {
   EXPECT_EQ(part.data(), t.data() + 3);
   EXPECT_EQ(part.dimension(0), 3);
   EXPECT_EQ(rows(std::as_const(t), 5, 0).size(), 0);
-  EXPECT_EQ(error_of([&] { rows(t, 3, 3); }), "[rows] x has shape (5, 3); rows 3 to 6 are not all in it");
+  EXPECT_EQ(error_of([&] { rows(t, 3, 3); }), "[rows] x has shape (5, 3); 3 rows from row 3 on are not all in it");
+  constexpr Index most = std::numeric_limits<Index>::max();
+  for (const auto& [first, count] :
+       {std::pair(most, most), {Index(1), most}, {Index(-1), Index(2)}, {Index(6), Index(0)}})
+    EXPECT_NE(error_of([&, &a = first, &b = count] { rows(t, a, b); }), "no error") << first << " " << count;
 }
 
 TEST(Layout, nchw_goes_over_and_back) {

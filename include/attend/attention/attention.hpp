@@ -84,7 +84,7 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
     const MayAttend may_attend(name, options.masks(), shape, appended);
     const bool recorded = Recording::wants(key_of(*this));
     auto result = compute(query, key, value, bias, may_attend, weights_wanted || recorded, appended);
-    if (recorded) offer(*this, "weights", *result.weights);
+    if (fused && recorded) offer(*this, "weights", *result.weights);
     return result;
   }
   template <bool averaged>
@@ -132,6 +132,7 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
       });
       if (bias) scores = add_bias(scores, *bias, appended);
       const auto weights = Alignment::weights(scores, may_attend);
+      offer(*this, "weights", weights);  // before they are used, so that their gradient can be asked for
       Tape<S>* const tape = common_tape<S>("attention", weights, value.source);
       const auto dropout = detail::draw_attention_dropout(tape, dropout_);
       return {weighted_sum(weights, value, dropout), weights, dropout};

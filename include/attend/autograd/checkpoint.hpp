@@ -4,26 +4,51 @@
 
 ATTEND_BEGIN
 
+namespace detail {
+/// While it lives, the tape draws from `stream`.
+template <class S>
+struct StreamScope {
+  StreamScope(Tape<S>& the_tape, const std::optional<Rng>& stream) : tape(the_tape), before(the_tape.stream()) {
+    if (stream) tape.set_stream(*stream);
+  }
+  StreamScope(const StreamScope&) = delete;
+  ~StreamScope() {
+    if (before) tape.set_stream(*before);
+  }
+  Tape<S>& tape;
+  const std::optional<Rng> before;
+};
+}  // namespace detail
+
 /// y = layer(x...), keeping only x for the backward pass, which computes the layer again (Chen et al. 2016, "Training
 /// deep nets with sublinear memory cost"; torch.utils.checkpoint). The layer takes Variables and returns one Variable.
 ///
 /// The second computation repeats the random draws of the first by counter, and contributes no batch-norm moments.
-/// Gradients equal those without a checkpoint. Saves x; an activation inside cannot be asked for with `tape.want`.
+/// Gradients equal those without a checkpoint. Saves x; an activation inside cannot be asked for with `tape.want`. The
+/// layer stays where it is, and as it is, until the backward pass, which throws OptionError if a parameter was edited.
 template <class L, class S, int R, class... More>
 auto checkpoint(const L& layer, const Variable<S, R>& x, const More&... more) {
   Operation<S> op("checkpoint", x, more...);
   Tape<S>* outer = op.tape();
   using Result = decltype(layer(x, more...));
-  if (!outer || !outer->recording()) return Result(layer(x, more...));
-
-  std::vector<std::pair<const ParameterData<S>*, Slot>> leaves;
-  for (const auto& p : parameters<S>(layer))
-    if (p->trainable()) {
-      leaves.emplace_back(p.data, outer->leaf_slot(*p.data));
-      op.depend_on(leaves.back().second);
-    }
+  if (!outer) return Result(layer(x, more...));
   std::optional<Rng> stream;
   if (outer->stream()) stream = outer->rng().split();
+  if (!outer->recording()) {  // inside a checkpoint: draws what the recomputation, which records, will draw
+    const detail::StreamScope<S> scope(*outer, stream);
+    return Result(layer(x, more...));
+  }
+  struct Leaf {
+    const ParameterData<S>* parameter;
+    Slot slot;
+    std::uint64_t version;
+  };
+  std::vector<Leaf> leaves;
+  for (const auto& p : parameters<S>(layer))
+    if (p->trainable()) {
+      leaves.push_back({p.data, outer->leaf_slot(*p.data), p->version()});
+      op.depend_on(leaves.back().slot);
+    }
 
   const auto constant = [](Tape<S>& tape, const auto& v) {
     using V = std::decay_t<decltype(v)>;
@@ -49,6 +74,10 @@ auto checkpoint(const L& layer, const Variable<S, R>& x, const More&... more) {
     };
     op.record(y, [&layer, mode = outer->mode(), stream, leaves, constant, dy = op.slot(y),
                   inputs = std::make_tuple(kept(x), kept(more)...)](Pass<S>& pass) {
+      for (const Leaf& leaf : leaves)
+        require<OptionError>(leaf.parameter->version() == leaf.version, "checkpoint", [] {
+          return "a parameter was edited before the backward pass, which computes the layer again";
+        });
       const Recording::Pause pause;
       Tape<S> tape(mode);
       if (stream) tape.set_stream(*stream);
@@ -61,10 +90,10 @@ auto checkpoint(const L& layer, const Variable<S, R>& x, const More&... more) {
       const auto entered = std::apply([&](const auto&... input) { return std::make_tuple(enter(input)...); }, inputs);
       const auto again = std::apply([&](const auto&... v) { return layer(v...); }, entered);
       const auto gradients = tape.backward_from(again, pass.of(dy));
-      for (const auto& [parameter, slot] : leaves) {
-        const S* found = gradients.find(*parameter);
-        S* g = found ? pass.add_to(slot) : nullptr;
-        for (Index i = 0; g && i < slot.size; ++i) g[i] += found[i];
+      for (const Leaf& leaf : leaves) {
+        const S* found = gradients.find(*leaf.parameter);
+        S* g = found ? pass.add_to(leaf.slot) : nullptr;
+        for (Index i = 0; g && i < leaf.slot.size; ++i) g[i] += found[i];
       }
       const auto give = [&](const auto& input, const auto& v) {
         if constexpr (std::is_same_v<typename std::decay_t<decltype(v)>::Scalar, S>) {

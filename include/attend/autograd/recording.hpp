@@ -14,7 +14,8 @@ struct MapOptions {
   Index call = -1;              ///< which of the layer's calls, from 0; -1: the last
 };
 
-/// While it lives, this thread's calls leave here what the layers of `model` offer, under "path.of.layer.what".
+/// While it lives, this thread's calls leave here what the layers of `model` offer, under "path.of.layer.what". It ends
+/// on the thread that made it, and the model stays where it is meanwhile.
 class Recording {
  public:
   template <class Model>
@@ -24,7 +25,11 @@ class Recording {
     for (const auto& [key, path] : found.layers) layers_.emplace(key, path);
   }
   Recording(const Recording&) = delete;
-  ~Recording() { current_ = outer_; }
+  ~Recording() {  // whatever order they end in
+    Recording** link = &current_;
+    while (*link && *link != this) link = &(*link)->outer_;
+    if (*link) *link = outer_;
+  }
 
   /// One entry per call, in order; empty if nothing of that name, scalar and rank was offered.
   template <int R, class S = float>
@@ -97,7 +102,7 @@ class Recording {
     const auto known = layers_.find(layer);
     if (known == layers_.end()) return;
     Tape<S>* tape = common_tape<S>("recording", value);
-    if (tape && tape->recording()) tape->want(value);
+    if (tape && tape->recording() && tape->can_want(value)) tape->want(value);
     entries_.push_back({detail::join(known->second, what),
                         {value.shape().begin(), value.shape().end()},
                         &type_tag<Variable<S, R>>,

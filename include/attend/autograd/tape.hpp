@@ -39,7 +39,8 @@ class Pass {
     if (!gradient) gradient = make_buffer<S>(x.size, S(0));
     return gradient.get();
   }
-  std::shared_ptr<S> take(std::uint64_t node) { return std::move(gradients_[node]); }
+  const std::shared_ptr<S>& share(std::uint64_t node) const { return gradients_[node]; }
+  void drop(std::uint64_t node) { gradients_[node].reset(); }
 
  private:
   std::vector<std::shared_ptr<S>> gradients_;
@@ -86,11 +87,15 @@ class Tape {
   template <int R>
   Variable<S, R> want(const Variable<S, R>& v) {
     require<OptionError>(owns(v), "tape", [] { return "the value is not on this tape"; });
+    require<OptionError>(can_want(v), "tape", [] { return "want(value) comes before computing with it"; });
     Node& node = nodes_[v.id().second];
-    require<OptionError>(node.differentiable || !node.used, "tape",
-                         [] { return "want(value) comes before computing with it"; });
     node.differentiable = node.wanted = true;
     return v;
+  }
+  /// Whether `want` is still possible.
+  template <int R>
+  bool can_want(const Variable<S, R>& v) const {
+    return owns(v) && (nodes_[v.id().second].differentiable || !nodes_[v.id().second].used);
   }
   /// Gradients of the loss by every trainable parameter that took part, and by every wanted value. Unless kept, the
   /// tape is spent afterwards and its Variables are plain values.
@@ -176,23 +181,23 @@ class Tape {
   }
   /// Recording order is a topological order, so one sweep from the last record to the first is the whole pass.
   Gradients<S> run(Pass<S>& pass, Keep keep) {
+    if (keep == Keep::nothing) link_->tape = nullptr;  // also if a closure throws
     for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
       bool arrived = false;
       for (std::uint64_t n = record->first; n <= record->last; ++n) arrived = arrived || pass.arrived(n);
       if (arrived) record->run(pass);
       for (std::uint64_t n = record->first; n <= record->last; ++n)
-        if (!nodes_[n].wanted) pass.take(n);
+        if (!nodes_[n].wanted) pass.drop(n);
       if (keep == Keep::nothing) record->run = nullptr;
     }
     Gradients<S> result = moments_;
     for (std::uint64_t n = 0; n < nodes_.size(); ++n)
       if (nodes_[n].wanted)
         result.set(ValueId{serial_, n},
-                   {pass.arrived(n) ? pass.take(n) : make_buffer<S>(nodes_[n].size, S(0)), nodes_[n].size});
+                   {pass.arrived(n) ? pass.share(n) : make_buffer<S>(nodes_[n].size, S(0)), nodes_[n].size});
     for (const auto& [parameter, leaf] : leaves_)
-      if (pass.arrived(leaf.node)) result.set(parameter, {pass.take(leaf.node), nodes_[leaf.node].size});
+      if (pass.arrived(leaf.node)) result.set(parameter, {pass.share(leaf.node), nodes_[leaf.node].size});
     if (keep == Keep::nothing) {
-      link_->tape = nullptr;
       records_.clear();
       copies_.clear();
     }

@@ -37,9 +37,9 @@ auto rows(T& tensor, Index first, Index count) {
   static_assert(TensorTraits<std::remove_const_t<T>>::value, "attend: rows() takes a row-major Tensor or TensorMap");
   using Traits = TensorTraits<std::remove_const_t<T>>;
   auto shape = shape_of(tensor);
-  require(first >= 0 && count >= 0 && first + count <= shape[0], "rows", [&] {
-    return "x has shape " + to_string(shape) + "; rows " + std::to_string(first) + " to " +
-           std::to_string(first + count) + " are not all in it";
+  require(first >= 0 && count >= 0 && first <= shape[0] && count <= shape[0] - first, "rows", [&] {
+    return "x has shape " + to_string(shape) + "; " + std::to_string(count) + " rows from row " +
+           std::to_string(first) + " on are not all in it";
   });
   const Index row = shape[0] == 0 ? 0 : tensor.size() / shape[0];
   shape[0] = count;

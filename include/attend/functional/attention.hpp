@@ -79,8 +79,10 @@ template <class S>
 AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const HeadView<S>& k, const HeadView<S>& v,
                                    const Variable<S, 4>* bias, const MayAttend& may_attend, double scale,
                                    double dropout, bool weights_wanted) {
-  const auto op =
+  auto op =
       bias ? Operation<S>(name, q.source, k.source, v.source, *bias) : Operation<S>(name, q.source, k.source, v.source);
+  if (weights_wanted && op.tape() && op.tape()->recording())
+    op.depend_on({0, 0, true});  // the gradient of the weights may be asked for, if of nothing else
   AttentionProblem<S> p;
   p.batch = q.source.dim(0), p.queries = q.source.dim(1), p.keys = k.source.dim(1);
   p.heads = q.heads, p.key_heads = k.heads, p.dim = q.dim, p.value_dim = v.dim;
