@@ -4,6 +4,7 @@
 #include "attend/layers/avg_pool.hpp"
 #include "attend/layers/conv1d.hpp"
 #include "attend/layers/conv2d.hpp"
+#include "attend/layers/conv_norm_act.hpp"
 #include "attend/layers/conv_transpose2d.hpp"
 #include "attend/layers/global_pool.hpp"
 #include "attend/layers/max_pool.hpp"
@@ -195,4 +196,18 @@ TEST(BadInput, ConvolutionLayers) {
   const Conv2d<float> layer({.in_channels = 3, .out_channels = 4, .kernel_size = 3}, rng);
   expect_error<ShapeError>([&] { layer(Tensor<float, 4>(2, 5, 6, 4)); },
                            {"(2, 5, 6, 4)", "(4, 3, 3, 3)", "in_channels = 3"});
+}
+
+TEST(ConvNormAct, PadsAsTimmDoes) {
+  Rng rng(1);
+  const auto out = [&](Index kernel, Index stride, Index dilation, Index extent) {
+    const ConvNormAct<float> layer(
+        {.in_channels = 1, .out_channels = 1, .kernel_size = kernel, .stride = stride, .dilation = dilation}, rng);
+    return layer(Tensor<float, 4>(Tensor<float, 4>(1, extent, extent, 1).setZero())).dimension(1);
+  };
+  EXPECT_EQ(out(3, 1, 1, 12), 12);
+  EXPECT_EQ(out(3, 2, 1, 12), 6);
+  EXPECT_EQ(out(5, 1, 2, 12), 12);
+  EXPECT_EQ(out(3, 4, 1, 12), 4);  // get_padding: (4 - 1 + 2) / 2 = 2 cells
+  EXPECT_EQ(out(2, 2, 1, 5), 3);   // (2 - 1 + 1) / 2 = 1 cell
 }

@@ -8,7 +8,7 @@ ATTEND_BEGIN
 struct ConvNormActOptions {
   Index in_channels = 0;
   Index out_channels = 0;
-  Pair kernel_size = 1;  ///< odd, for the padding to keep the size at stride 1
+  Pair kernel_size = 1;  ///< odd to keep the size at stride 1
   Pair stride = 1;
   Pair dilation = 1;
   Index groups = 1;
@@ -16,7 +16,8 @@ struct ConvNormActOptions {
   double eps = 1e-5;                         ///< of the norm
 };
 
-/// Convolution without bias, batch norm, activation (timm's ConvNormAct). The padding is half the dilated kernel.
+/// Convolution without bias, batch norm, activation (timm's ConvNormAct). The padding is timm's, (stride - 1 + dilation
+/// (kernel - 1)) / 2 rounded down.
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, out height, out width, out_channels).  conv.weight  bn.*
 template <class S>
@@ -37,8 +38,12 @@ class ConvNormAct : public Layer<ConvNormAct<S>> {
     Conv2dOptions conv;
     conv.in_channels = o.in_channels, conv.out_channels = o.out_channels;
     conv.kernel_size = o.kernel_size, conv.stride = o.stride, conv.dilation = o.dilation, conv.groups = o.groups;
-    conv.padding =
-        Padding(o.dilation.height * (o.kernel_size.height - 1) / 2, o.dilation.width * (o.kernel_size.width - 1) / 2);
+    detail::check_convolution("ConvNormAct", o.kernel_size, o.stride, 0, o.dilation, o.groups);
+    const auto cells = [](Index kernel, Index stride, Index dilation) {
+      return (stride - 1 + dilation * (kernel - 1)) / 2;
+    };
+    conv.padding = Padding(cells(o.kernel_size.height, o.stride.height, o.dilation.height),
+                           cells(o.kernel_size.width, o.stride.width, o.dilation.width));
     conv.bias = false;
     return conv;
   }
