@@ -210,6 +210,16 @@ TEST(BadInput, GenericAttentionScoresAndRotary) {
       {Type::option, [&] { Attention<float, score::Additive>({.head_dim = -1}, rng); }, {"head_dim is -1"}},
       {Type::option, [&] { Attention<float>({.dropout = 1.5}, rng); }, {"dropout is 1.5", "[0, 1]"}},
       {Type::shape,
+       [&] {
+         masked_softmax(qv, MayAttend("attention", {}, {2, 4, 3, 4}));
+       },
+       {"scores has shape " + to_string(qv.shape()), "(2, 4, 3, 4)"}},
+      {Type::shape,
+       [&] {
+         HeadView<float>(qv.reshape(Shape<3>{2, 3, 24}), 12, 2, 7);
+       },
+       {"(2, 3, 24)", "2 heads of 7"}},
+      {Type::shape,
        [&] { additive(zeros(2, 3, 4, 5), zeros(2, 5, 2, 5), k); },
        {"x has shape (2, 3, 4, 5)", "in_features = 6"}},
       {Type::shape, [&] { additive(q, k, zeros(2, 4, 2, 6)); }, {"value has shape (2, 4, 2, 6)", "key (2, 5, 2, 6)"}},

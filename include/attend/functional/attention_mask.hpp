@@ -133,7 +133,7 @@ struct AttentionMasks {
 class MayAttend {
  public:
   MayAttend(const char* operation, const AttentionMasks& masks, const Shape<4>& scores, Index appended = 0)
-      : lengths_(masks.keys), allowed_(masks.mask), ignored_(masks.padding) {
+      : scores_(scores), lengths_(masks.keys), allowed_(masks.mask), ignored_(masks.padding) {
     const Index batch = scores[0], queries = scores[2], keys = scores[3] - appended;
     mask_.keys = keys;
     mask_.appended = appended;
@@ -171,6 +171,8 @@ class MayAttend {
     }
   }
   const AttentionMask& kernel() const { return mask_; }
+  /// The scores that it was checked against: (batch, heads, queries, keys).
+  const Shape<4>& scores() const { return scores_; }
   bool operator()(Index b, Index h, Index i, Index j) const { return mask_.may_attend(b, h, i, j); }
 
  private:
@@ -196,6 +198,7 @@ class MayAttend {
     }
     if (corner != Causal::none) mask_.highest = std::min(mask_.highest, start);
   }
+  Shape<4> scores_;
   KeyLengths lengths_;
   AttendMask allowed_;
   PaddingMask ignored_;

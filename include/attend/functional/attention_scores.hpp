@@ -108,6 +108,10 @@ Variable<S, 4> add_bias(const Variable<S, 4>& scores, const Variable<S, 4>& bias
 template <class S>
 Variable<S, 4> masked_softmax(const Variable<S, 4>& scores, const MayAttend& may_attend) {
   Operation<S> op("masked_softmax", scores);
+  op.require(scores.shape() == may_attend.scores(), [&] {
+    return "scores has shape " + to_string(scores.shape()) + "; the masks are made for " +
+           to_string(may_attend.scores());
+  });
   const auto y = op.result(scores.shape());
   masked_softmax_forward(scores.dim(0), scores.dim(1), scores.dim(2), scores.dim(3), may_attend.kernel(), scores.data(),
                          op.data(y));

@@ -14,7 +14,7 @@ struct HeadLayout {
 };
 
 /// Columns [offset, offset + heads * dim) of a sequence (B, L, C), read as heads (B, L, heads, dim) without a copy: the
-/// query, key or value part of a packed projection.
+/// query, key or value part of a packed projection. ShapeError if there are not as many.
 template <class S>
 struct HeadView {
   Variable<S, 3> source;
@@ -23,7 +23,15 @@ struct HeadView {
   HeadView(const Variable<S, 4>& x)  // all of it
       : source(x.reshape(Shape<3>{x.dim(0), x.dim(1), x.dim(2) * x.dim(3)})), heads(x.dim(2)), dim(x.dim(3)) {}
   HeadView(Variable<S, 3> sequence, Index first_column, Index num_heads, Index head_dim)
-      : source(std::move(sequence)), offset(first_column), heads(num_heads), dim(head_dim) {}
+      : source(std::move(sequence)), offset(first_column), heads(num_heads), dim(head_dim) {
+    const Index columns = source.dim(2);
+    require(
+        offset >= 0 && heads >= 0 && dim >= 0 && offset <= columns && (dim == 0 || heads <= (columns - offset) / dim),
+        "head_view", [&] {
+          return "x has shape " + to_string(source.shape()) + "; it must hold " + std::to_string(heads) + " heads of " +
+                 std::to_string(dim) + " from column " + std::to_string(offset) + " on";
+        });
+  }
 
   Shape<4> shape() const { return {source.dim(0), source.dim(1), heads, dim}; }
   bool whole() const { return heads * dim == source.dim(2); }
