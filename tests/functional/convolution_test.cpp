@@ -224,6 +224,8 @@ TEST(BadInput, ConvTranspose2d) {
   expect_error<ShapeError>(call({2, 5, 6, 3}, {3, 4, 3, 3}, 3, {}), {"bias has shape (3)", "out_channels = 4"});
   expect_error<ShapeError>(call({2, 1, 1, 3}, {3, 4, 2, 2}, -1, {.padding = 1}), {"(2, 1, 1, 3)", "0 by 0"});
   expect_error<ShapeError>(call({2, 0, 4, 3}, {3, 4, 2, 2}, -1, {}), {"(2, 0, 4, 3)"});
+  const Index huge = Index(1) << 50;
+  expect_error<ShapeError>(call({0, huge, 1, 3}, {3, 4, 2, 2}, -1, {.stride = 1 << 30}), {std::to_string(huge)});
   expect_error<OptionError>(call({2, 5, 6, 3}, {3, 4, 3, 3}, -1, {.stride = 2, .output_padding = 2}),
                             {"output_padding is (2, 2)", "stride (2, 2)"});
   expect_error<OptionError>(call({2, 5, 6, 3}, {3, 4, 3, 3}, -1, {.stride = 2, .output_padding = -1}),

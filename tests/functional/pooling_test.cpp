@@ -306,6 +306,8 @@ TEST(BadInput, Pooling) {
 TEST(BadInput, InterpolateAndPad) {
   const auto x = zeros({2, 4, 5, 3});
   expect_error<OptionError>([&] { interpolate(x, {}); }, {"[interpolate]", "give one of them"});
+  const Index huge = Index(1) << 50;
+  expect_error<ShapeError>([&] { interpolate(zeros({0, huge, 1, 1}), {.scale_factor = 1e6}); }, {std::to_string(huge)});
   expect_error<OptionError>([&] { interpolate(x, {.size = 3, .scale_factor = 2}); },
                             {"size is (3, 3)", "2.0", "give one of them"});
   expect_error<OptionError>([&] { interpolate(x, {.size = {3, 0}}); }, {"size is (3, 0)"});

@@ -195,6 +195,9 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
            "; its first axis must be a multiple of groups = " + std::to_string(s.groups);
   });
   detail::check_bias(op, bias, s.in_channels);
+  const Index limit = detail::largest_window_option;  // products with a stride cannot overflow
+  op.require(s.out_height <= limit && s.out_width <= limit,
+             [&] { return "x has shape " + to_string(x.shape()) + "; height and width must be below 2^30"; });
   s.height =
       (s.out_height - 1) * s.stride.height - 2 * s.pad_top + s.dilation.height * (kernel.height - 1) + more.height + 1;
   s.width =

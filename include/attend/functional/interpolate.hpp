@@ -53,8 +53,14 @@ Variable<S, 4> interpolate(const Variable<S, 4>& x, const InterpolateOptions& op
   detail::check_interpolate("interpolate", options);
   Operation<S> op("interpolate", x);
   const ResizeShape s{x.dim(0), x.dim(1), x.dim(2), x.dim(3)};
-  const auto extent = [](Index size, Index in, double factor) {
-    return factor > 0 ? static_cast<Index>(std::floor(static_cast<double>(in) * factor)) : size;
+  const auto extent = [&](Index size, Index in, double factor) {
+    if (factor == 0) return size;
+    const double scaled = std::floor(static_cast<double>(in) * factor);
+    op.require(scaled <= static_cast<double>(detail::largest_window_option), [&] {
+      return "x has shape " + to_string(x.shape()) + "; enlarged " + std::to_string(factor) +
+             " times it must stay below 2^30";
+    });
+    return static_cast<Index>(scaled);
   };
   const Index height = extent(options.size.height, s.height, options.scale_factor.height);
   const Index width = extent(options.size.width, s.width, options.scale_factor.width);
