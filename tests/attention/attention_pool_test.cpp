@@ -109,6 +109,9 @@ TEST(BadInput, AttentionPool) {
   expect_error<OptionError>([&] { AttentionPool<float>({.channels = 6}, rng); }, {"num_heads = 8", "channels = 6"});
   expect_error<OptionError>([&] { AttentionPool<float>({.channels = 8, .latents = 0}, rng); }, {"latents = 0"});
   expect_error<OptionError>([&] { AttentionPool<float>({.channels = 8, .dropout = 2}, rng); }, {"dropout = 2"});
+  expect_error<OptionError>(
+      [&] { AttentionPool<float>({.channels = 8, .mlp_ratio = std::numeric_limits<double>::infinity()}, rng); },
+      {"mlp_ratio = inf"});
 }
 
 }  // namespace

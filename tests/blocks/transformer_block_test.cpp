@@ -199,6 +199,8 @@ TEST(BadInput, TransformerLayers) {
   expect_error<OptionError>(
       [&] { TransformerDecoderLayer<float>({.embed_dim = 6, .num_heads = 2, .dropout = 1.5}, rng); },
       {"dropout = 1.5"});
+  expect_error<OptionError>([&] { GptBlock<float>({.embed_dim = 6, .num_heads = 2, .mlp_dim = -3}, rng); },
+                            {"mlp_dim = -3"});
   expect_error<OptionError>([&] { GptBlock<float>({.embed_dim = 6, .num_heads = 4}, rng); },
                             {"num_heads = 4", "embed_dim = 6"});
 }

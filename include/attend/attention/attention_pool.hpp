@@ -105,12 +105,13 @@ class AttentionPool : public Layer<AttentionPool<S>> {
       return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
     });
     if (o.out_channels == 0 || !o.project) o.out_channels = o.channels;
-    require<OptionError>(o.out_channels > 0 && o.latents > 0 && o.mlp_ratio >= 0 && o.dropout >= 0 && o.dropout <= 1,
+    require<OptionError>(o.out_channels > 0 && o.latents > 0 && o.mlp_ratio >= 0 && o.mlp_ratio < 1e6 &&
+                             o.dropout >= 0 && o.dropout <= 1,
                          "AttentionPool", [&] {
                            return "out_channels = " + std::to_string(o.out_channels) +
                                   " and latents = " + std::to_string(o.latents) +
                                   " must be above 0, mlp_ratio = " + std::to_string(o.mlp_ratio) +
-                                  " not below, and dropout = " + std::to_string(o.dropout) + " lie in [0, 1]";
+                                  " lie in [0, 1e6), and dropout = " + std::to_string(o.dropout) + " lie in [0, 1]";
                          });
     return o;
   }
