@@ -114,6 +114,7 @@
 #include "attend/blocks/bottleneck_block.hpp"
 #include "attend/blocks/downsample.hpp"
 #include "attend/blocks/gpt_block.hpp"
+#include "attend/blocks/residual_end.hpp"
 #include "attend/blocks/transformer_decoder_layer.hpp"
 #include "attend/blocks/transformer_encoder_layer.hpp"
 
