@@ -106,7 +106,7 @@ TEST(AttentionInvariant, AConstantAddedToALogitRowChangesNothing) {
   EXPECT_LE(difference(y, z), 1e-13);  // a score of size 2^8 carries 2^-45 of rounding
 }
 
-TEST(AttentionInvariant, RowsOfWeightsSumToOneOrAreZero) {
+TEST(AttentionFailure, FM_2_1_rows_of_weights_sum_to_one_or_are_zero) {
   const Sizes s{2, 33, 130, 2, 1, 4, 3};
   const Inputs in(s);
   for (const MaskCase& mask : mask_cases(s, true)) {
@@ -128,8 +128,8 @@ TEST(AttentionInvariant, RowsOfWeightsSumToOneOrAreZero) {
 }
 
 // A masked key may hold anything: outputs, weights and gradients are, bit for bit, those of a harmless key.
-TEST(AttentionInvariant, AMaskedKeyHasNoInfluenceEvenIfItIsNan) {
-  const Sizes s{2, 40, 70, 2, 1, 4, 3};
+TEST(AttentionFailure, FM_2_1_a_masked_key_has_no_influence_even_if_it_is_nan) {
+  const Sizes s{2, 41, 70, 2, 1, 4, 3};  // 41: some lanes of the last vector hold no query
   const Inputs in(s);
   for (const MaskCase& mask : mask_cases(s, true))
     for (const bool weights : {false, true}) {
@@ -348,7 +348,7 @@ TEST(AttentionProperty, VarianceOfScoresBeforeAndAfterScaling) {
   }
 }
 
-TEST(Trap, T1_AttendMaskMeansAttendAndPaddingMaskMeansIgnore) {
+TEST(Trap, T1_FM_2_1_AttendMaskMeansAttendAndPaddingMaskMeansIgnore) {
   const Sizes s{1, 1, 2, 1, 1, 1, 1};
   const Inputs in(s);
   Tensor<bool, 4> attend_first(1, 1, 1, 2);
@@ -376,7 +376,7 @@ TEST(Trap, T2_FullyMaskedRowIsZero) {
   EXPECT_NE(y(0, 0, 0, 0), 0);
 }
 
-TEST(Trap, T4_CausalWithUnequalLengthsNamesItsCorner) {
+TEST(Trap, T4_FM_2_1_CausalWithUnequalLengthsNamesItsCorner) {
   const Sizes s{1, 2, 4, 1, 1, 2, 2};
   const Inputs in(s);
   const auto first = scaled_dot_product_attention_with_weights(in.q, in.k, in.v, {.causal = Causal::top_left}).weights;

@@ -118,11 +118,10 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
         for (Index i = 0; i < block.count; ++i) {
           const S *q = p.query.at(b, first + i, h), *o = g.output.at(b, first + i, h),
                   *d = g.output_gradient.at(b, first + i, h);
-          for (Index c = 0; c < p.dim; ++c) query_rows[i * dim + c] = q[c] * p.scale;
-          for (Index c = 0; c < p.value_dim; ++c) {
-            gradient_rows[i * value_dim + c] = d[c];
-            mean[i] += d[c] * o[c];
-          }
+          simd::map(
+              p.dim, query_rows + i * dim, [&](auto x) { return x * p.scale; }, q);
+          std::copy_n(d, p.value_dim, gradient_rows + i * value_dim);
+          mean[i] = detail::inner_product(p.value_dim, d, o);
         }
         const bool finite_query = detail::all_finite(query_rows, block.count, p.dim, dim);
         const bool finite_gradient = detail::all_finite(gradient_rows, block.count, p.value_dim, value_dim);
@@ -166,10 +165,9 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
             for (Index c = 0; c < p.dim; ++c) to[c] += p.scale * query_gradient[c * lanes + i];
           }
       }
-    for (Index j = 0; g.key && j < p.keys; ++j)
-      for (Index c = 0; c < p.dim; ++c) g.key.at(b, j, key_head)[c] += key_sum[j * dim + c];
+    for (Index j = 0; g.key && j < p.keys; ++j) detail::add_row(p.dim, key_sum + j * dim, g.key.at(b, j, key_head));
     for (Index j = 0; g.value && j < p.keys; ++j)
-      for (Index c = 0; c < p.value_dim; ++c) g.value.at(b, j, key_head)[c] += value_sum[j * value_dim + c];
+      detail::add_row(p.value_dim, value_sum + j * value_dim, g.value.at(b, j, key_head));
   };
 
   const Index samples = p.batch / std::max<Index>(1, sample_units),

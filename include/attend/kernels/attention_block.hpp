@@ -5,6 +5,7 @@
 #include "attend/kernels/attention_problem.hpp"
 #include "attend/kernels/attention_tile.hpp"
 #include "attend/simd/math.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
 
@@ -172,6 +173,24 @@ struct AttentionBlock {
     return hides && !all_finite(rows, n, columns, stride) ? which : TileZeros::multiplied;
   }
 };
+
+template <class S>
+S inner_product(Index n, const S* a, const S* b) {
+  constexpr Index step = simd::lanes<S>;
+  simd::Vector<S> sum = {};
+  Index i = 0;
+  for (; i + step <= n; i += step) sum = simd::multiply_add(simd::load(a + i), simd::load(b + i), sum);
+  if (i < n) sum = simd::multiply_add(simd::load_part(a + i, n - i), simd::load_part(b + i, n - i), sum);
+  S total = 0;
+  for (Index l = 0; l < step; ++l) total += sum[l];
+  return total;
+}
+/// y += x
+template <class S>
+void add_row(Index n, const S* x, S* y) {
+  simd::map(
+      n, y, [](auto a, auto b) { return a + b; }, static_cast<const S*>(y), x);
+}
 
 /// Units of work per chunk: about 2^18 multiply-adds; a function of the layer alone.
 template <class S>
