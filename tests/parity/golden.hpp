@@ -45,7 +45,7 @@ class Case {
 /// Agreement is asked of |found - expected| <= bound * scale.
 struct Bounds {
   double in_double = 1e-10;  ///< scale: max(1, |expected|)
-  double in_float = 1e-5;    ///< scale: the largest |expected| of the tensor, at least 0.01 (it sums terms of order one)
+  double in_float = 1e-5;  ///< scale: the largest |expected| of the tensor, at least 0.01 (it sums terms of order one)
 };
 
 /// One forward and backward pass over a case, with numbers of type S.
@@ -89,6 +89,12 @@ class Run {
   template <class... V>
   void outputs(const V&... y) {
     (output(y), ...);
+  }
+  /// The first output again, computed without a tape: inference may go other ways, with packed weights for one.
+  template <int R>
+  void inference(const attend::Variable<S, R>& y) const {
+    EXPECT_FALSE(y.link()) << "this was computed on a tape";
+    compare(golden_.has("output.0") ? "output.0" : "output", y.data(), static_cast<std::size_t>(y.size()));
   }
   /// Differentiates and compares everything.
   void finish();
@@ -138,29 +144,29 @@ L make_layer(const Options& options) {
 }
 
 namespace detail {
-template <int... R, class S, std::size_t... I>
-auto inputs(Run<S>& run, std::index_sequence<I...>) {
-  return std::tuple{run.template input<R>(static_cast<int>(I))...};
+template <int... R, class S, class F, std::size_t... I>
+void apply(Run<S>& run, const F& f, std::index_sequence<I...>) {
+  const std::tuple on_tape{run.template input<R>(static_cast<int>(I))...};
+  run.output(std::apply(f, on_tape));
+  if (!run.golden().training())
+    run.inference(f(attend::Variable<S, R>(run.template tensor<R>("input." + std::to_string(I)))...));
+  run.finish();
 }
 }  // namespace detail
 
-/// y = f(inputs of ranks R...).
+/// y = f(inputs of ranks R...), on a tape and without.
 template <int... R, class F>
 Check function(const F& f) {
-  return check([f](auto& run) -> void {
-    run.output(std::apply(f, detail::inputs<R...>(run, std::make_index_sequence<sizeof...(R)>())));
-    run.finish();
-  });
+  return check([f](auto& run) -> void { detail::apply<R...>(run, f, std::make_index_sequence<sizeof...(R)>()); });
 }
 
-/// y = layer(inputs of ranks R...), the layer made from its options.
+/// y = layer(inputs of ranks R...), the layer made from its options, on a tape and, in evaluation, without.
 template <template <class> class L, int... R, class Options>
 Check layer(const Options& options) {
   return check([options](auto& run) -> void {
     auto model = make_layer<L<typename std::decay_t<decltype(run)>::Scalar>>(options);
     run.load(model);
-    run.output(std::apply(model, detail::inputs<R...>(run, std::make_index_sequence<sizeof...(R)>())));
-    run.finish();
+    detail::apply<R...>(run, model, std::make_index_sequence<sizeof...(R)>());
   });
 }
 
