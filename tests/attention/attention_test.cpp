@@ -262,3 +262,14 @@ TEST(GenericAttention, ErrorsBearTheNameOfTheLayer) {
         "inner: [attention] causal = true with 3 queries and 5 keys; choose Causal::top_left or Causal::bottom_right");
   }
 }
+
+// T5 takes q k^T as it is, everybody else divides by sqrt(D).
+TEST(Trap, T7_DotDoesNotScaleAndScaledDotDivides) {
+  const auto q = random_tensor<double, 4>({1, 3, 1, 16}, 1), k = random_tensor<double, 4>({1, 5, 1, 16}, 2),
+             v = random_tensor<double, 4>({1, 5, 1, 2}, 3);
+  EXPECT_LE(difference(Attention<double, score::Dot>()(q, k, v), scaled_dot_product_attention(q, k, v, {.scale = 1})),
+            1e-15);
+  EXPECT_LE(difference(Attention<double, score::ScaledDot>()(q, k, v),
+                       scaled_dot_product_attention(q, k, v, {.scale = 0.25})),
+            1e-15);
+}

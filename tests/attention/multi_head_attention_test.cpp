@@ -248,6 +248,36 @@ TEST(MultiHeadAttention, RotaryDecodesLikeTheFullPass) {
   EXPECT_GT(difference(attention(last, x, {.causal = Causal::top_left}), y), 1e-3);
 }
 
+// The mean over heads divides by all of them, zeros of a masked head included (pytorch #189045).
+TEST(MultiHeadAttention, FM_2_1_the_mean_over_heads_counts_masked_ones) {
+  Rng rng(2);
+  const MultiHeadAttention<double> attention({.embed_dim = 8, .num_heads = 2}, rng);
+  const auto x = random_tensor<double, 3>({2, 3, 8}, 1);
+  Tensor<bool, 4> mask(1, 2, 1, 1);
+  mask(0, 0, 0, 0) = true, mask(0, 1, 0, 0) = false;
+  const auto [y, average] = attention.with_average_weights(x, {.mask = AttendMask(mask)});
+  for (Index b = 0; b < 2; ++b)
+    for (Index i = 0; i < 3; ++i) EXPECT_NEAR(average(b, i, 0) + average(b, i, 1) + average(b, i, 2), 0.5, 1e-15);
+}
+
+TEST(MultiHeadAttention, FM_2_3_heads_that_do_not_divide_are_refused_with_both_numbers) {
+  Rng rng(2);
+  const auto text = [&](const MultiHeadAttentionOptions& o) -> std::string {
+    try {
+      MultiHeadAttention<float> attention(o, rng);
+    } catch (const OptionError& error) {
+      return error.what();
+    }
+    return "nothing was thrown";
+  };
+  for (const auto& [o, a, b] : {std::tuple(MultiHeadAttentionOptions{.embed_dim = 512, .num_heads = 10}, "10", "512"),
+                                {{.embed_dim = 24, .num_heads = 6, .num_kv_heads = 4}, "6", "4"},
+                                {{.embed_dim = 24, .num_heads = 0}, "0", "24"}}) {
+    EXPECT_NE(text(o).find(a), std::string::npos) << text(o);
+    EXPECT_NE(text(o).find(b), std::string::npos) << text(o);
+  }
+}
+
 TEST(MultiHeadAttention, ZeroSizedAxes) {
   Rng rng(2);
   const MultiHeadAttention<double> attention({.embed_dim = 8, .num_heads = 2}, rng);

@@ -1,6 +1,9 @@
 #include "attend/core/tensor.hpp"
 
 #include <gtest/gtest.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "attend/core/layout.hpp"
 #include "attend/core/recycler.hpp"
@@ -41,7 +44,7 @@ TEST(TensorView, reads_and_writes_the_memory_of_a_tensor_or_map) {
 }
 
 // Eigen converts all of these silently; the exact types of the library do not.
-TEST(TensorView, accepts_exactly_its_scalar_rank_and_layout) {
+TEST(TensorView, FM_2_3_accepts_exactly_its_scalar_rank_and_layout) {
   using View = TensorView<const float, 3>;
   static_assert(std::is_constructible_v<View, const Tensor<float, 3>&>);
   static_assert(!std::is_constructible_v<View, const Tensor<float, 4>&>);
@@ -51,6 +54,22 @@ TEST(TensorView, accepts_exactly_its_scalar_rank_and_layout) {
   static_assert(std::is_convertible_v<const Eigen::Tensor<float, 4>&, Eigen::Tensor<float, 3>>,
                 "the trap that this guards against");
 }
+
+#ifdef __linux__
+// Indices beyond 2^31 in memory of which only the touched pages exist (onnxruntime #32299 read elsewhere).
+TEST(TensorView, FM_2_3_reaches_beyond_2_to_the_31_elements) {
+  constexpr Index rows_there = (Index(1) << 31) / 16 + 3, bytes = rows_there * 16;
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) GTEST_SKIP() << "no address space for 2 GiB";
+  Eigen::TensorMap<Tensor<std::uint8_t, 2>> map(static_cast<std::uint8_t*>(memory), rows_there, 16);
+  const TensorView<std::uint8_t, 2> view(map);
+  EXPECT_EQ(view.size(), bytes);
+  view(rows_there - 1, 15) = 7;
+  EXPECT_EQ(static_cast<std::uint8_t*>(memory)[bytes - 1], 7);
+  EXPECT_EQ(rows(map, rows_there - 1, 1)(0, 15), 7);
+  munmap(memory, bytes);
+}
+#endif
 
 TEST(Rows, are_a_map_of_the_same_memory) {
   Tensor<float, 2> t(5, 3);

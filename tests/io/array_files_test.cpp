@@ -69,6 +69,22 @@ TEST(Npy, reads_versions_1_2_and_3_as_numpy_writes_them) {
   EXPECT_EQ((read_npy<float, 0>(folder / "z")()), 1.5f);
 }
 
+// Eigen's default is column-major, NumPy's row-major: numpy.save of [[1, 2, 3], [4, 5, 6]] comes back so; Fortran order is
+// refused, never read transposed.
+TEST(Trap, T30_numpy_arrays_are_row_major) {
+  const TemporaryFolder folder;
+  const auto file = [](const char* fortran) {
+    const std::string header = std::string("{'descr': '|u1', 'fortran_order': ") + fortran + ", 'shape': (2, 3), }\n";
+    return "\x93NUMPY" + little(1, 2) + little(header.size(), 2) + header + "\1\2\3\4\5\6";
+  };
+  put_bytes(folder / "x", file("False"));
+  const auto x = read_npy<int, 2>(folder / "x");
+  EXPECT_EQ(x(0, 1), 2);
+  EXPECT_EQ(x(1, 0), 4);
+  put_bytes(folder / "x", file("True"));
+  EXPECT_THROW((read_npy<int, 2>(folder / "x")), FileError);
+}
+
 TEST(Npz, arrays_come_back_stored_and_compressed) {
   const TemporaryFolder folder;
   const auto a = sample<float, 3>({4, 30, 20});

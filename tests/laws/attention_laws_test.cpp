@@ -55,3 +55,10 @@ TEST(Laws, MultiHeadCrossAttention) {
           [](const auto& layer, const auto& a, const auto& m) { return layer.with_average_weights(a, m); }, x, memory)),
       "");
 }
+TEST(Laws, ScoresAlone) {
+  const auto keys = random_tensor<double, 4>({3, 7, 4, 6}, 4);
+  EXPECT_EQ(text(broken_laws([](auto s, Rng&) { return score::Dot<decltype(s)>(); }, q, keys)), "");
+  EXPECT_EQ(text(broken_laws([](auto s, Rng&) { return score::ScaledDot<decltype(s)>(); }, q, keys)), "");
+  EXPECT_EQ(text(broken_laws([](auto s, Rng& rng) { return score::General<decltype(s)>(6, rng); }, q, keys)), "");
+  EXPECT_EQ(text(broken_laws([](auto s, Rng& rng) { return score::Additive<decltype(s)>(6, rng); }, q, keys)), "");
+}

@@ -65,3 +65,14 @@ TEST(Laws, GptBlock) {
                              made<GptBlock>(GptBlockOptions{.embed_dim = 6, .num_heads = 3, .dropout = 0.1}), tokens)),
             "");
 }
+TEST(Laws, GptAttention) {
+  EXPECT_EQ(
+      text(broken_laws(few(Mode::training),
+                       made<GptAttention>(GptBlockOptions{.embed_dim = 6, .num_heads = 3, .dropout = 0.1}), tokens)),
+      "");
+}
+TEST(Laws, GptMlp) {
+  EXPECT_EQ(text(broken_laws(few(Mode::training),
+                             made<GptMlp>(GptBlockOptions{.embed_dim = 6, .mlp_dim = 5, .dropout = 0.1}), tokens)),
+            "");
+}
