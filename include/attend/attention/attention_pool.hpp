@@ -29,16 +29,17 @@ struct AttentionPoolOptions {
   double dropout = 0;                        ///< after the projection, in training
 };
 
-/// Pooling by attention: a learned query asks all tokens, or all positions of a feature map, what matters (Lee et al. 2019, Set
-/// Transformer, section 3.2; timm's AttentionPoolLatent).
+/// Pooling by attention: a learned query asks all tokens, or all positions of a feature map, what matters (Lee et al.
+/// 2019, Set Transformer, section 3.2; timm's AttentionPoolLatent).
 ///
-///   z = proj softmax(q(latent) k(x)^T / sqrt(head_dim)) v(x),   y = z + fc2 activation(fc1 norm(z)),   pooled over the latents
+///   z = proj softmax(q(latent) k(x)^T / sqrt(head_dim)) v(x),   y = z + fc2 activation(fc1 norm(z)),
 ///
-/// x: (batch, length, channels) or (batch, height, width, channels)  ->  (batch, out_channels). Call options: the masks of
-/// attention layers, such as {.keys = lengths}; keys are tokens, or positions row by row. Offers "weights" (batch, num_heads,
-/// latents, keys).
-/// latent (1, latents, channels)  q.*  kv.weight (2 channels, channels), rows key, value  proj.*  [norm.*]  mlp.fc1.*  mlp.fc2.*.
-/// The latents are drawn from a normal of deviation 1/sqrt(channels).
+/// pooled over the latents.
+/// x: (batch, length, channels) or (batch, height, width, channels)  ->  (batch, out_channels).
+/// Call options: the masks of attention layers, such as {.keys = lengths}; keys are tokens, or positions row by row.
+/// Offers "weights" (batch, num_heads, latents, keys).
+/// latent (1, latents, channels)  q.*  kv.weight (2 channels, channels), rows key, value  proj.*  [norm.*]  mlp.fc1.*
+/// mlp.fc2.*. The latents are drawn from a normal of deviation 1/sqrt(channels).
 /// Throws OptionError for sizes that do not fit each other, ShapeError for other channels.
 template <class S>
 class AttentionPool : public Layer<AttentionPool<S>> {

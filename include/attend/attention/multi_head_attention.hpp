@@ -24,21 +24,26 @@ struct MultiHeadAttentionOptions {
 /// Project, attend, project: concat_h(softmax(q_h k_h^T / sqrt(D)) v_h) W_o + b_o (Vaswani et al. 2017, section 3.2.2;
 /// torch.nn.MultiheadAttention with batch_first).
 ///
-/// x (B, L, embed_dim)  memory (B, Lk, kdim = vdim)  or  query (B, Lq, embed_dim)  key (B, Lk, kdim)  value (B, Lk,
-/// vdim), then perhaps a bias of the scores (B|1, num_heads|1, Lq|1, Lk|1)  ->  (B, Lq, embed_dim)
+///     x (B, L, embed_dim)
+///     x (B, L, embed_dim)       memory (B, Lk, kdim = vdim)
+///     query (B, Lq, embed_dim)  key (B, Lk, kdim)  value (B, Lk, vdim)
+///
+/// each perhaps with a bias of the scores (B|1, num_heads|1, Lq|1, Lk|1) after it  ->  (B, Lq, embed_dim).
 ///
 ///     MultiHeadAttention<float> attention({.embed_dim = 256, .num_heads = 8}, rng);
-///     auto y = attention(x);                                                          // self-attention, one
-///     projection in auto z = attention(x, memory, {.keys = lengths});                               // cross-attention
+///     auto y = attention(x);                                              // self-attention: one projection
+///     auto z = attention(x, memory, {.keys = lengths});                   // cross-attention
 ///     auto w = attention(q, k, v, bias, {.causal = true});
-///     auto [output, weights] = attention.with_weights(x);                             // weights (B, num_heads, Lq,
-///     Lk) auto [same, mean] = attention.with_average_weights(x, memory);                  // mean (B, Lq, Lk)
+///     auto [output, weights] = attention.with_weights(x);                 // weights (B, num_heads, L, L)
+///     auto [same, mean] = attention.with_average_weights(x, memory);      // mean (B, L, Lk)
 ///
-/// Parameters, with PyTorch's names, shapes and initial distributions (E = embed_dim): in_proj_weight (3 E, E),
-/// in_proj_bias (3 E), out_proj.weight (E, E), out_proj.bias (E), bias_k and bias_v (1, 1, E). Where kdim or vdim
-/// differ from E, q_proj_weight (E, E), k_proj_weight (E, kdim) and v_proj_weight (E, vdim) replace in_proj_weight and
-/// in_proj_bias stays packed. With num_kv_heads the same three with F = num_kv_heads E / num_heads rows for key and
-/// value, in_proj_bias (E + 2 F), bias_k and bias_v (1, 1, F).
+/// Parameters, with PyTorch's names, shapes and initial distributions (E = embed_dim):
+///
+///     in_proj_weight (3 E, E)  in_proj_bias (3 E)  out_proj.weight (E, E)  out_proj.bias (E)  bias_k, bias_v (1, 1, E)
+///
+/// Where kdim or vdim differ from E, q_proj_weight (E, E), k_proj_weight (E, kdim) and v_proj_weight (E, vdim) replace
+/// in_proj_weight, and in_proj_bias stays packed. With num_kv_heads the same three, with F = num_kv_heads E / num_heads
+/// rows for key and value, in_proj_bias (E + 2 F), bias_k and bias_v (1, 1, F).
 ///
 /// Appended keys (bias_k, then zeros) are beyond masks, bias and rotary turning, and count among the weights' keys.
 /// Rotary positions of the keys start at 0, and so do those of the queries, unless `causal` is Causal::bottom_right:

@@ -6,8 +6,7 @@ ATTEND_BEGIN
 /// Which weights a call hands out. Recordings always get those before dropout.
 enum class Weights {
   before_dropout,  ///< rows sum to one
-  after_dropout  ///< as PyTorch's MultiheadAttention returns them: in training, zeros among weights scaled by 1 / (1 -
-                 ///< p)
+  after_dropout    ///< in training, zeros among weights scaled by 1 / (1 - p): PyTorch's nn.MultiheadAttention
 };
 
 /// Call options of attention layers: the masks, combined by "and", and which weights to return.

@@ -17,8 +17,9 @@ struct BasicBlockOptions {
 ///
 ///   y = activation(drop_path(attention(bn2(conv2(activation(bn1(conv1 x)))))) + shortcut(x))
 ///
-/// so the attention sits after the last norm and before drop-path and sum. Any layer from feature map to feature map of the
-/// same shape fits; without one nothing is there. ShapeError if it gives another shape. The shortcut is x, or `downsample` where stride or channels change.
+/// so the attention sits after the last norm and before drop-path and sum. Any layer from feature map to feature map of
+/// the same shape fits (ShapeError if it gives another); without one nothing is there. The shortcut is x, or
+/// `downsample` where stride or channels change.
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, out_channels), rounded up.
 /// conv1.weight  bn1.*  conv2.weight  bn2.*  se.*, whatever the attention  downsample.0.weight  downsample.1.*

@@ -15,13 +15,13 @@ struct BottleneckBlockOptions {
   bool zero_init_last = false;               ///< the last norm starts at weight 0, the block as its shortcut
 };
 
-/// Residual block of ResNet-50 and deeper (He et al. 2016, figure 5 right; ResNeXt with groups) with a place for attention
-/// (timm's Bottleneck):
+/// Residual block of ResNet-50 and deeper (He et al. 2016, figure 5 right; ResNeXt with groups) with a place for
+/// attention (timm's Bottleneck):
 ///
 ///   y = activation(drop_path(attention(bn3(conv3 a(bn2(conv2 a(bn1(conv1 x))))))) + shortcut(x)),  a = activation
 ///
-/// conv1 and conv3 are 1x1, conv2 is 3x3. The attention sits after the last norm and before drop-path and sum; any layer from
-/// feature map to feature map of the same shape fits. ShapeError if it gives another shape.
+/// conv1 and conv3 are 1x1, conv2 is 3x3. The attention sits after the last norm and before drop-path and sum; any
+/// layer from feature map to feature map of the same shape fits (ShapeError if it gives another).
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, 4 planes), rounded up.
 /// conv1.weight  bn1.*  conv2.weight  bn2.*  conv3.weight  bn3.*  se.*  downsample.0.weight  downsample.1.*

@@ -18,8 +18,9 @@ struct GptBlockOptions {
 };
 
 /// Causal self-attention with one packed projection, GPT-2's.  x: (batch, length, embed_dim)  ->  the same shape.
-/// c_attn.weight (3 embed_dim, embed_dim): rows query, key, value, heads inside each  c_proj.weight (embed_dim, embed_dim), biases.
-/// Weights lie as torch.nn.Linear has them, (out, in), as in minGPT; GPT-2's own files hold the transpose. Offers "weights".
+/// c_attn.weight (3 embed_dim, embed_dim): rows query, key, value, heads inside each  c_proj.weight (embed_dim,
+/// embed_dim), biases. Weights lie as torch.nn.Linear has them, (out, in), as in minGPT; GPT-2's own files hold the
+/// transpose. Offers "weights".
 template <class S>
 class GptAttention : public Layer<GptAttention<S>> {
  public:
@@ -84,7 +85,8 @@ class GptMlp : public Layer<GptMlp<S>> {
 /// The block of GPT-2 (Radford et al. 2019): h = x + attn(ln_1(x)), y = h + mlp(ln_2(h)), causal.
 ///
 /// x: (batch, length, embed_dim)  ->  the same shape. Parameters as in transformers and minGPT: ln_1.*  attn.c_attn.*
-/// attn.c_proj.*  ln_2.*  mlp.c_fc.*  mlp.c_proj.*. Offers "attn.weights". A file's `attn.bias` is the causal mask, no parameter.
+/// attn.c_proj.*  ln_2.*  mlp.c_fc.*  mlp.c_proj.*. Offers "attn.weights". A file's `attn.bias` is the causal mask, no
+/// parameter.
 template <class S>
 class GptBlock : public Layer<GptBlock<S>> {
  public:

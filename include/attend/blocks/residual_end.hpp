@@ -8,8 +8,8 @@
 ATTEND_BEGIN
 namespace detail {
 
-/// How a residual block ends: activation(drop_path(attention(branch)) + shortcut(x)). The shortcut is x, or a Downsample
-/// where stride or channels change. Children "se" and "downsample".
+/// How a residual block ends: activation(drop_path(attention(branch)) + shortcut(x)). The shortcut is x, or a
+/// Downsample where stride or channels change. Children "se" and "downsample".
 template <class S>
 class ResidualEnd {
  public:

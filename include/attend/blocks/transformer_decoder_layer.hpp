@@ -5,21 +5,23 @@ ATTEND_BEGIN
 
 /// Masks of the two attentions of a decoder layer.
 struct DecoderCall {
-  AttentionCall self =
-      {};  ///< of x with itself: PyTorch's tgt_mask is {.self = {.causal = true}}, tgt_key_padding_mask .padding
+  AttentionCall self = {};    ///< of x with itself: PyTorch's tgt_mask (mask, or causal), tgt_key_padding_mask
   AttentionCall memory = {};  ///< of x with the memory: memory_mask, memory_key_padding_mask
 };
 
-/// Self-attention, attention on a memory, and a feed-forward network, each with a shortcut and a norm (Vaswani et al. 2017,
-/// section 3.1; torch.nn.TransformerDecoderLayer with batch_first).
+/// Self-attention, attention on a memory, and a feed-forward network, each with a shortcut and a norm (Vaswani et al.
+/// 2017, section 3.1; torch.nn.TransformerDecoderLayer with batch_first), f = linear2 drop activation linear1:
 ///
-///   post-norm:  h = norm1(x + drop(self_attn(x))),  g = norm2(h + drop(multihead_attn(h, memory))),  y = norm3(g + drop(f(g)))
-///   pre-norm:   h = x + drop(self_attn(norm1(x))),  g = h + drop(multihead_attn(norm2(h), memory)),  y = g + drop(f(norm3(g)))
+///   post-norm:  h = norm1(x + drop(self_attn(x)))
+///               g = norm2(h + drop(multihead_attn(h, memory)))
+///               y = norm3(g + drop(f(g)))
+///   pre-norm:   h = x + drop(self_attn(norm1(x)))
+///               g = h + drop(multihead_attn(norm2(h), memory))
+///               y = g + drop(f(norm3(g)))
 ///
-/// with f = linear2 drop activation linear1.
-/// x: (batch, length, embed_dim)  memory: (batch, memory length, embed_dim)  ->  as x. Its attentions offer "self_attn.weights"
-/// and "multihead_attn.weights". Parameters as in PyTorch: self_attn.*  multihead_attn.*  linear1.*  linear2.*  norm1.*
-/// norm2.*  norm3.*.
+/// x: (batch, length, embed_dim)  memory: (batch, memory length, embed_dim)  ->  as x.
+/// Its attentions offer "self_attn.weights" and "multihead_attn.weights". Parameters as in PyTorch: self_attn.*
+/// multihead_attn.*  linear1.*  linear2.*  norm1.*  norm2.*  norm3.*. Throws OptionError and ShapeError as its parts.
 template <class S>
 class TransformerDecoderLayer : public Layer<TransformerDecoderLayer<S>> {
  public:

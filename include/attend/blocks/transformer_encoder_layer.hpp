@@ -39,15 +39,16 @@ inline LayerNormOptions<1> transformer_norm(const TransformerLayerOptions& o) {
 }  // namespace detail
 
 /// Self-attention and a feed-forward network, each with a shortcut and a norm (Vaswani et al. 2017, section 3.1;
-/// torch.nn.TransformerEncoderLayer with batch_first; the pre-norm form of Xiong et al. 2020).
+/// torch.nn.TransformerEncoderLayer with batch_first; the pre-norm form of Xiong et al. 2020), f = linear2 drop
+/// activation linear1:
 ///
 ///   post-norm:  h = norm1(x + drop(self_attn(x))),   y = norm2(h + drop(f(h)))
-///   pre-norm:   h = x + drop(self_attn(norm1(x))),   y = h + drop(f(norm2(h)))        f = linear2 drop activation linear1
+///   pre-norm:   h = x + drop(self_attn(norm1(x))),   y = h + drop(f(norm2(h)))
 ///
-/// x: (batch, length, embed_dim)  ->  the same shape. Call options: the attention's masks (AttentionCall); PyTorch's src_mask is
-/// {.mask = ...} or {.causal = true}, src_key_padding_mask {.padding = ...} or {.keys = lengths}.
+/// x: (batch, length, embed_dim)  ->  the same shape. Call options: the attention's masks (AttentionCall); PyTorch's
+/// src_mask is {.mask = ...} or {.causal = true}, src_key_padding_mask {.padding = ...} or {.keys = lengths}.
 /// Its attention offers "self_attn.weights". Parameters as in PyTorch: self_attn.in_proj_weight, .in_proj_bias,
-/// .out_proj.*  linear1.*  linear2.*  norm1.*  norm2.*.
+/// .out_proj.*  linear1.*  linear2.*  norm1.*  norm2.*. Throws OptionError and ShapeError as its parts.
 template <class S>
 class TransformerEncoderLayer : public Layer<TransformerEncoderLayer<S>> {
  public:

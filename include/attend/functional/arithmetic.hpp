@@ -1,9 +1,8 @@
 #pragma once
 /// +, -, *, / of Variables and with numbers. Two Variables have equal rank; an axis of extent 1 is repeated to the
 /// other's extent (NumPy's rule). Gradients of a repeated operand are summed over the repetition, in double. Saved for
-/// backward: nothing for
-/// + and -; for the rest, the operand that the other's gradient needs.  Throws ShapeError where an axis fits neither
-/// way.
+/// backward: for + and - nothing, for the rest the operand that the other's gradient needs.  Throws ShapeError where an
+/// axis fits neither way.
 #include "attend/functional/elementwise.hpp"
 #include "attend/kernels/arithmetic.hpp"
 #include "attend/kernels/broadcast.hpp"

@@ -79,13 +79,14 @@ void check_bias(const Operation<S>& op, const Variable<S, 1>& bias, Index out) {
 
 /// Two-dimensional convolution (cross-correlation):
 ///
-///     y[b, i, j, o] = bias[o] + sum_{t, u, c} weight[o, c, t, u] x[b, i stride + t dilation - pad, j stride + u
-///     dilation - pad, c]
+///     y[b, i, j, o] = bias[o] + sum_{t, u, c} weight[o, c, t, u] x[b, i' + t dilation, j' + u dilation, c]
 ///
-/// c runs over the in/groups channels of o's group.
+/// with i' = i stride - pad and j' = j stride - pad; c runs over the in/groups channels of o's group.
+///
 ///     x: (batch, height, width, in)  weight: (out, in/groups, kernel height, kernel width), as PyTorch has it
 ///     bias: (out), or absent<S, 1>()  ->  (batch, out height, out width, out)
 ///     out = floor((extent + padding - dilation (kernel - 1) - 1) / stride) + 1
+///
 /// Saves x (padded, unless with zeros) and weight. `packed`, if given, is the weight by pack_convolution. Throws
 /// ShapeError for channels that do not fit and a kernel larger than the padded input; OptionError for options that fit
 /// no input. torch.nn.functional.conv2d; padding modes as torch.nn.Conv2d.

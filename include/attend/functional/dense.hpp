@@ -53,9 +53,10 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
 }
 }  // namespace detail
 
-/// y = x W^T + b over the last axis.  x: (..., in)  weight: (out, in)  bias: (out), or `absent<S, 1>()`  ->  (...,
-/// out). `packed`, if the caller has it, is the weight's packed form.  Saves x and W.  Throws ShapeError unless the
-/// last axis of x is in and the bias has out elements.  torch.nn.functional.linear
+/// y = x W^T + b over the last axis.
+/// x: (..., in)  weight: (out, in)  bias: (out), or `absent<S, 1>()`  ->  (..., out).
+/// `packed`, if the caller has it, is the weight's packed form.  Saves x and W.  Throws ShapeError unless the last axis
+/// of x is in and the bias has out elements.  torch.nn.functional.linear
 template <class S, int R>
 Variable<S, R> dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
                      PackedDense<S> packed = {}) {

@@ -17,8 +17,9 @@ void check_ids(const Operation<S>& op, const Id* ids, Index count, Index rows) {
 }
 }  // namespace detail
 
-/// y[..., :] = table[ids[...], :].  ids: (...), integers in [0, rows)  table: (rows, dim)  ->  (..., dim).  The row padding_idx, if
-/// not negative, gets no gradient.  Saves ids.  Throws ShapeError for an id that names no row.  torch.nn.functional.embedding
+/// y[..., :] = table[ids[...], :].  ids: (...), integers in [0, rows)  table: (rows, dim)  ->  (..., dim).
+/// The row padding_idx, if not negative, gets no gradient.  Saves ids.  Throws ShapeError for an id that names no row.
+/// torch.nn.functional.embedding
 template <class S, class Id, int R>
 Variable<S, R + 1> embedding(const Variable<Id, R>& ids, const Variable<S, 2>& table, Index padding_idx = -1) {
   Operation<S> op("embedding", ids, table);
@@ -41,8 +42,8 @@ Variable<S, R + 1> embedding(const Variable<Id, R>& ids, const Variable<S, 2>& t
 }
 
 /// y[..., i, ...] = x[..., ids[i], ...]: elements of an axis by number, in any order, also repeatedly.
-/// x: (..., n, ...)  ids: (count), integers in [0, n)  ->  (..., count, ...).  Saves ids.  Throws ShapeError for an axis that x lacks
-/// and an id that names no element.  torch.index_select
+/// x: (..., n, ...)  ids: (count), integers in [0, n)  ->  (..., count, ...).
+/// Saves ids.  Throws ShapeError for an axis that x lacks and an id that names no element.  torch.index_select
 template <class S, class Id, int R>
 Variable<S, R> index_select(const Variable<S, R>& x, const Variable<Id, 1>& ids, int axis) {
   Operation<S> op("index_select", x, ids);

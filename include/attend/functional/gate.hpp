@@ -4,8 +4,9 @@
 
 ATTEND_BEGIN
 
-/// y = x gate(b, c): channel attention's scaling.  x: (batch, height, width, channels)  gate: (batch, channels)  ->  as
-/// x. Saves x and gate. Throws ShapeError unless batch and channels agree.
+/// y(b, i, j, c) = x(b, i, j, c) gate(b, c): channel attention's scaling.
+/// x: (batch, height, width, channels)  gate: (batch, channels)  ->  as x.
+/// Saves x and gate. Throws ShapeError unless batch and channels agree.
 template <class S>
 Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate) {
   Operation<S> op("gate_channels", x, gate);
@@ -28,9 +29,9 @@ Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate
   return y;
 }
 
-/// y = x gate(b, i, j): spatial attention's scaling.  x: (batch, height, width, channels)  gate: (batch, height, width,
-/// 1)
-/// ->  as x. Saves x and gate. Throws ShapeError unless batch, height and width agree.
+/// y(b, i, j, c) = x(b, i, j, c) gate(b, i, j): spatial attention's scaling.
+/// x: (batch, height, width, channels)  gate: (batch, height, width, 1)  ->  as x.
+/// Saves x and gate. Throws ShapeError unless batch, height and width agree.
 template <class S>
 Variable<S, 4> gate_positions(const Variable<S, 4>& x, const Variable<S, 4>& gate) {
   Operation<S> op("gate_positions", x, gate);
@@ -50,8 +51,9 @@ Variable<S, 4> gate_positions(const Variable<S, 4>& x, const Variable<S, 4>& gat
   return y;
 }
 
-/// Mean and maximum over the channels, in this order.  x: (batch, height, width, channels)  ->  (batch, height, width,
-/// 2). The first of equals gets the maximum's gradient. Saves where it was. Throws ShapeError without channels.
+/// Mean and maximum over the channels, in this order.
+/// x: (batch, height, width, channels)  ->  (batch, height, width, 2).
+/// The first of equals gets the maximum's gradient. Saves where it was. Throws ShapeError without channels.
 template <class S>
 Variable<S, 4> mean_max_channels(const Variable<S, 4>& x) {
   Operation<S> op("mean_max_channels", x);

@@ -6,9 +6,11 @@
 ATTEND_BEGIN
 
 /// The table of sinusoidal positions (Vaswani et al. 2017, section 3.5):
-///   table(p, 2i) = sin(p / base^(2i/dim)),  table(p, 2i + 1) = cos(p / base^(2i/dim)),  p = offset .. offset + length
-///   - 1.
-/// Returns (length, dim); an odd dim ends with a sine. Angles are computed in double.
+///
+///     table(p, 2i) = sin(p / base^(2i/dim)),  table(p, 2i + 1) = cos(p / base^(2i/dim))
+///
+/// for p = offset ... offset + length - 1. Returns (length, dim); an odd dim ends with a sine. Angles are computed in
+/// double.
 /// Throws OptionError if length, dim or offset is negative, or base is not above 0.
 template <class S>
 Tensor<S, 2> sinusoidal_positions(Index length, Index dim, Index offset = 0, double base = 10000) {

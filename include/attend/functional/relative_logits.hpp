@@ -10,9 +10,8 @@ ATTEND_BEGIN
 ///
 ///   logits(b, h, i, j) = scale q(b, i, h) . (height_rel[dy + height - 1] + width_rel[dx + width - 1]).
 ///
-/// query: (batch, height width, heads, dim)  height_rel: (2 height - 1, dim)  width_rel: (2 width - 1, dim), for all
-/// heads
-/// ->  (batch, heads, height width, height width). Saves its arguments.
+/// query: (batch, height width, heads, dim)  height_rel: (2 height - 1, dim)  width_rel: (2 width - 1, dim), the tables
+/// for all heads  ->  (batch, heads, height width, height width). Saves its arguments.
 /// Throws ShapeError if the tables are no odd number of rows or do not fit the query.
 template <class S>
 Variable<S, 4> relative_logits(const Variable<S, 4>& query, const Variable<S, 2>& height_rel,

@@ -1,6 +1,6 @@
 #pragma once
-/// Activations as functions for kernels/elementwise.hpp, of vectors or numbers alike. None overflows for a finite input, and
-/// a NaN stays a NaN. At a kink the derivative is PyTorch's.
+/// Activations as functions for kernels/elementwise.hpp, of vectors or numbers alike. None overflows for a finite
+/// input, and a NaN stays a NaN. At a kink the derivative is PyTorch's.
 #include "attend/kernels/elementwise.hpp"
 #include "attend/simd/math.hpp"
 

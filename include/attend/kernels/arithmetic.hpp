@@ -1,5 +1,6 @@
 #pragma once
-/// Functions of two numbers for kernels/broadcast.hpp: value, the derivative by each, and which operands the derivatives use.
+/// Functions of two numbers for kernels/broadcast.hpp: value, the derivative by each, and which operands the
+/// derivatives use.
 #include "attend/core/inline.hpp"
 #include "attend/core/namespace.hpp"
 

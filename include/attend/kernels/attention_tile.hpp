@@ -80,8 +80,8 @@ inline void tile_product_all(bool adds, Index m, Index n, Index k, const S* a, I
     tile_product_rows<S, 1, zeros>(adds, n, k, a + i * a_row, a_row, a_column, b, ldb, c + i * ldc, ldc);
 }
 
-/// C = A B, or C += A B if it `adds`.  A(i, l) = a[i a_row + l a_column], any strides;  B: (k, n), C: (m, n), rows of ldb and ldc, n a
-/// multiple of `tile_lanes`. Each entry is summed over l in order whatever m, n and `zeros` are.
+/// C = A B, or C += A B if it `adds`.  A(i, l) = a[i a_row + l a_column], any strides;  B: (k, n), C: (m, n), rows of
+/// ldb and ldc, n a multiple of `tile_lanes`. Each entry is summed over l in order whatever m, n and `zeros` are.
 template <class S>
 inline void tile_product(TileZeros zeros, bool adds, Index m, Index n, Index k, const S* a, Index a_row, Index a_column,
                          const S* b, Index ldb, S* c, Index ldc) {

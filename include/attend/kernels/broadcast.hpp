@@ -105,9 +105,9 @@ void broadcast_forward(const Broadcast& s, const F& f, const S* a, const S* b, S
   });
 }
 
-/// da += 1 / divisor times the sum over the axes where a repeats (without any: the divisor is 1) of
-/// term(i, element of b, element of a), i an element of the result. Sums
-/// are taken in double, in an order that depends on the shapes alone.
+/// da += 1 / divisor times the sum over the axes where a repeats (without any: the divisor is 1) of term(i, element of
+/// b, element of a), i an element of the result. Sums are taken in double, in an order that depends on the shapes
+/// alone.
 template <class S, class Term>
 void broadcast_reduce(const Broadcast& s, Index size_a, S* da, const Term& term, double divisor = 1) {
   if (s.size == 0) return;

@@ -22,7 +22,8 @@ struct Sizes {
 namespace detail {
 /// Elements of a chunk of rows.
 constexpr Index chunk_elements = 1 << 14;
-/// Rows handled side by side, as one wide row: 16 numbers or more, and a multiple of 8, so that loops are whole vectors.
+/// Rows handled side by side, as one wide row: 16 numbers or more, and a multiple of 8, so that loops are whole
+/// vectors.
 inline Index side_by_side(Index channels) {
   const Index rows = 8 / std::gcd(channels, Index(8));
   return channels * rows < 16 ? 2 * rows : rows;
@@ -45,8 +46,8 @@ void for_each_chunk(const Sizes& s, const F& f) {
     }
   });
 }
-/// to[j] += the sum of term(at, i, j) over i = j, j + width, ... below count; a term is of elements i, i + 1, ... and reads
-/// them by at(pointer), which gives doubles.
+/// to[j] += the sum of term(at, i, j) over i = j, j + width, ... below count; a term is of elements i, i + 1, ... and
+/// reads them by at(pointer), which gives doubles.
 template <class Term>
 void add_wide(Index count, Index width, double* to, const Term& term) {
   constexpr Index lanes = simd::lanes<double>;

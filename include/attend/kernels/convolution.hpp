@@ -95,8 +95,8 @@ void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed,
       detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels);
 }
 
-/// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx. Input
-/// cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
+/// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
+/// Input cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
 template <class S>
 void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
   if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);

@@ -1,8 +1,8 @@
 #pragma once
-/// One loop for every function of a single number. A function is a small struct with `value(x)` and `derivative(s)`, where
-/// s is what the forward pass saved: the result where `from_result` is true (then the input need not stay in memory), else
-/// the input. Where it says `vectors = true` it is given vectors (simd/vector.hpp) instead of numbers, and an element has
-/// the same bits wherever it lies.
+/// One loop for every function of a single number. A function is a small struct with `value(x)` and `derivative(s)`,
+/// where s is what the forward pass saved: the result where `from_result` is true (then the input need not stay in
+/// memory), else the input. Where it says `vectors = true` it is given vectors (simd/vector.hpp) instead of numbers,
+/// and an element has the same bits wherever it lies.
 #include "attend/core/tensor.hpp"
 #include "attend/core/threads.hpp"
 #include "attend/simd/vector.hpp"

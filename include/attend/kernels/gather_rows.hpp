@@ -16,8 +16,8 @@ void gather_rows(Index outer, Index rows, Index inner, Index count, const Id* id
       });
 }
 
-/// dtable[o, ids[i], :] += dy[o, i, :], but for ids[i] == skipped (-1: none). Rows may meet: each element of the table is added to
-/// in order of i, by one thread that has its columns.
+/// dtable[o, ids[i], :] += dy[o, i, :], but for ids[i] == skipped (-1: none). Rows may meet: each element of the table
+/// is added to in order of i, by one thread that has its columns.
 template <class S, class Id>
 void gather_rows_backward(Index outer, Index rows, Index inner, Index count, const Id* ids, Index skipped, const S* dy,
                           S* dtable) {

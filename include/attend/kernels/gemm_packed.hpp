@@ -9,12 +9,9 @@
 /// An A made on the fly gives blocks of itself, row by row (or, for Side::transposed, k by k):
 ///
 ///     auto patches = made_rows<S>([&](Index row, Index rows, Index k0, Index depth, S* out, Index ld) {
-///       for (Index i = 0; i < rows; ++i)
-///         ... write elements (row + i, k0 ... k0 + depth) to out[i * ld ...]   // with convolution: memcpy of channel
-///         runs
+///       for (Index i = 0; i < rows; ++i) ...  // elements (row + i, k0 ... k0 + depth) to out[i * ld ...]
 ///     });
-///     gemm_packed(batch * height * width, out_channels, taps * channels, S(1), patches, packed.get(), S(0), y,
-///     out_channels);
+///     gemm_packed(pixels, out_channels, taps * channels, S(1), patches, packed.get(), S(0), y, out_channels);
 ///
 /// Each block is asked for once per block of columns of C (mostly once), from any thread. Rows may be cut anywhere, k
 /// only where `KBlocks` says. The optional epilogue(row, rows, col, cols, c, ldc) sees every part of C once, finished

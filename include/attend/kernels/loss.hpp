@@ -30,8 +30,8 @@ ATTEND_INLINE void for_each_vector(Index n, const S* x, const F& f) {
   f(simd::load(rest));
 }
 
-/// x: (rows, classes).  stats: (rows, 2), the maximum m of each row and log sum_c exp(x_c - m), kept apart because their
-/// sum would lose the second behind a large first. A NaN in a row gives NaN.
+/// x: (rows, classes).  stats: (rows, 2), the maximum m of each row and log sum_c exp(x_c - m), kept apart because
+/// their sum would lose the second behind a large first. A NaN in a row gives NaN.
 template <class S>
 void log_sum_exp(Index rows, Index classes, const S* x, S* stats) {
   using simd::all;

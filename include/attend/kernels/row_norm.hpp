@@ -1,6 +1,7 @@
 #pragma once
 /// Normalisation of each row of (rows, n) by itself: layer norm, and RMS norm, which leaves the mean. Sums are taken in
-/// double in sixteen lanes, two passes: no cancellation however large the mean. A row's result depends on that row alone.
+/// double in sixteen lanes, two passes: no cancellation however large the mean. A row's result depends on that row
+/// alone.
 #include <cmath>
 
 #include "attend/core/recycler.hpp"

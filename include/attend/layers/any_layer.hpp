@@ -3,8 +3,8 @@
 
 ATTEND_BEGIN
 
-/// A layer chosen at run time, from rank to rank; copies are deep; empty, it passes its input on. It adds nothing to the path
-/// of the layer it holds. The library's only virtual functions are here.
+/// A layer chosen at run time, from rank to rank; copies are deep; empty, it passes its input on. It adds nothing to
+/// the path of the layer it holds. The library's only virtual functions are here.
 template <class S, int R>
 class AnyLayer : public Layer<AnyLayer<S, R>> {
  public:
@@ -14,12 +14,21 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
   AnyLayer(L layer) : held_(std::make_unique<Holds<L>>(std::move(layer))) {}
   AnyLayer(const AnyLayer& o) : Layer<AnyLayer>(), held_(o.held_ ? o.held_->clone() : nullptr) {}
   AnyLayer(AnyLayer&&) noexcept = default;
-  AnyLayer& operator=(AnyLayer o) noexcept { held_.swap(o.held_); return *this; }
+  AnyLayer& operator=(AnyLayer o) noexcept {
+    held_.swap(o.held_);
+    return *this;
+  }
 
   Variable<S, R> forward(const Variable<S, R>& x) const { return held_ ? held_->forward(x) : x; }
-  void walk_held(Walk<S>& found, const std::string& path) { if (held_) held_->walk(found, path); }
-  void walk_held(Walk<const S>& found, const std::string& path) const { if (held_) held_->walk(found, path); }
-  void walk_held(Walk<void>& found, const std::string& path) const { if (held_) held_->walk(found, path); }
+  void walk_held(Walk<S>& found, const std::string& path) {
+    if (held_) held_->walk(found, path);
+  }
+  void walk_held(Walk<const S>& found, const std::string& path) const {
+    if (held_) held_->walk(found, path);
+  }
+  void walk_held(Walk<void>& found, const std::string& path) const {
+    if (held_) held_->walk(found, path);
+  }
 
  private:
   struct Held {
@@ -30,7 +39,8 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
     virtual void walk(Walk<const S>& found, const std::string& path) const = 0;
     virtual void walk(Walk<void>& found, const std::string& path) const = 0;
   };
-  template <class L> struct Holds final : Held {
+  template <class L>
+  struct Holds final : Held {
     explicit Holds(L l) : layer(std::move(l)) {}
     std::unique_ptr<Held> clone() const override { return std::make_unique<Holds>(layer); }
     Variable<S, R> forward(const Variable<S, R>& x) const override { return layer(x); }

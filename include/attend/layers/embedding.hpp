@@ -11,7 +11,8 @@ struct EmbeddingOptions {
 };
 
 /// Rows of a table by integer id.  ids: (...), any integer type  ->  (..., embed_dim).
-/// weight: (num_embeddings, embed_dim), standard normal.  Throws ShapeError for an id that names no row.  torch.nn.Embedding
+/// weight: (num_embeddings, embed_dim), standard normal.  Throws ShapeError for an id that names no row.
+/// torch.nn.Embedding
 template <class S>
 class Embedding : public Layer<Embedding<S>> {
  public:

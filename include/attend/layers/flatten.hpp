@@ -4,8 +4,8 @@
 
 ATTEND_BEGIN
 
-/// Axes From, From + 1, ... as one: (batch, height, width, channels) -> (batch, height width channels).  torch.nn.Flatten, but
-/// for the order: PyTorch flattens (batch, channels, height, width).
+/// Axes From, From + 1, ... as one: (batch, height, width, channels) -> (batch, height width channels).
+/// torch.nn.Flatten, but for the order: PyTorch flattens (batch, channels, height, width).
 template <int From = 1>
 class Flatten : public Layer<Flatten<From>> {
  public:

@@ -3,8 +3,8 @@
 
 ATTEND_BEGIN
 
-/// Layers one after another, put together at run time; each takes and gives the same rank. Children are named "0", "1", ... as
-/// torch.nn.Sequential's. Empty, it gives what it is given.
+/// Layers one after another, put together at run time; each takes and gives the same rank. Children are named "0", "1",
+/// ... as torch.nn.Sequential's. Empty, it gives what it is given.
 ///
 ///     LayerList<float, 3> blocks;
 ///     for (int i = 0; i < depth; ++i) blocks.push_back(EncoderBlock<float>({...}, rng));

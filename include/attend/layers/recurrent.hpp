@@ -128,10 +128,13 @@ class RecurrentStack {
 
 /// Elman network, h_t = f(W_ih x_t + b_ih + W_hh h_{t-1} + b_hh) with f = tanh or relu.  torch.nn.RNN(batch_first=True)
 ///
-/// x: (batch, length, input_size)  [h0: (num_layers directions, batch, hidden_size), zeros if not given]  ->  RecurrentResult.
-/// Call options: lengths, with the semantics of PyTorch's packed sequences: beyond a sample's length the output is zero, the
-/// last state is the one at its own end, the reverse direction starts there, and x may hold anything.
-/// weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (shapes: RnnCell), _l1 ..., with _reverse for the second direction.
+/// x: (batch, length, input_size)  [h0: (num_layers directions, batch, hidden_size), zeros if not given]
+///   ->  RecurrentResult
+///
+/// Call options: lengths, with the semantics of PyTorch's packed sequences: beyond a sample's length the output is
+/// zero, the last state is the one at its own end, the reverse direction starts there, and x may hold anything.
+/// weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0 (shapes: RnnCell), _l1 ..., with _reverse for the second
+/// direction.
 template <class S>
 class Rnn : public Layer<Rnn<S>> {
  public:
@@ -160,7 +163,9 @@ class Rnn : public Layer<Rnn<S>> {
 
 /// Long short-term memory (formula: LstmCell).  torch.nn.LSTM(batch_first=True)
 ///
-/// x: (batch, length, input_size)  [h0, c0: (num_layers directions, batch, hidden_size), zeros if not given]  ->  LstmResult.
+/// x: (batch, length, input_size)  [h0, c0: (num_layers directions, batch, hidden_size), zeros if not given]
+///   ->  LstmResult
+///
 /// Lengths and parameter names as Rnn, shapes as LstmCell.
 template <class S>
 class Lstm : public Layer<Lstm<S>> {
@@ -186,7 +191,9 @@ class Lstm : public Layer<Lstm<S>> {
 
 /// Gated recurrent unit (formula: GruCell).  torch.nn.GRU(batch_first=True)
 ///
-/// x: (batch, length, input_size)  [h0: (num_layers directions, batch, hidden_size), zeros if not given]  ->  RecurrentResult.
+/// x: (batch, length, input_size)  [h0: (num_layers directions, batch, hidden_size), zeros if not given]
+///   ->  RecurrentResult
+///
 /// Lengths and parameter names as Rnn, shapes as GruCell.
 template <class S>
 class Gru : public Layer<Gru<S>> {

@@ -5,8 +5,9 @@
 
 ATTEND_BEGIN
 
-/// y = x + drop_path(body(x)).  x: (batch, ...), as the body takes and gives it.  With drop_path = p, on a training tape a
-/// sample's branch is left out with probability p, else divided by 1 - p.  He et al. 2016; drop path: timm's
+/// y = x + drop_path(body(x)).  x: (batch, ...), as the body takes and gives it (ShapeError if it gives another shape).
+/// With drop_path = p, on a training tape a sample's branch is left out with probability p, else divided by 1 - p.
+/// He et al. 2016; drop path: timm's
 ///
 ///     Residual(Sequential(LayerNorm<float>({dim}), Dense<float>({dim, dim}, rng)), 0.1)
 template <class Body>

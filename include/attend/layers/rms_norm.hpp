@@ -6,13 +6,12 @@ ATTEND_BEGIN
 template <int Axes>
 struct RmsNormOptions {
   NormalizedShape<Axes> normalized_shape = {};  ///< extents of the last axes of x, over which to normalise
-  std::optional<double> eps =
-      std::nullopt;    ///< added to the mean square, under the root; by default the scalar type's epsilon
-  bool affine = true;  ///< weight, of that shape; PyTorch's elementwise_affine
+  std::optional<double> eps = {};  ///< added to the mean square, under the root; the scalar type's epsilon if not given
+  bool affine = true;              ///< weight, of that shape; PyTorch's elementwise_affine
 };
 
-/// y = x / sqrt(mean(x^2) + eps) weight, over the last Axes axes.  x: (..., normalized_shape)  weight:
-/// normalized_shape. Zhang and Sennrich 2019; torch.nn.RMSNorm.
+/// y = x / sqrt(mean(x^2) + eps) weight, over the last Axes axes.
+/// x: (..., normalized_shape)  weight: normalized_shape.  Zhang and Sennrich 2019; torch.nn.RMSNorm.
 template <class S, int Axes = 1>
 class RmsNorm : public Layer<RmsNorm<S, Axes>> {
  public:

@@ -8,11 +8,12 @@ struct RotaryPositionCall {
   Index offset = 0;  ///< position of the first row
 };
 
-/// Rotary positions as a layer, for queries and keys between projection and attention (formula and layouts: `rotary`). Owns
-/// nothing. The call may say at which position its first row is, when decoding with a cache; it is added to the layer's own.
+/// Rotary positions as a layer, for queries and keys between projection and attention (formula and layouts: `rotary`).
+/// Owns nothing. The call may say at which position its first row is, when decoding with a cache; it is added to the
+/// layer's own.
 ///
-/// x: (batch, length, heads, dim)  ->  the same shape.
-/// Throws OptionError where base is not above 0 or `dim` is negative, ShapeError where the numbers that turn are odd or too many.
+/// x: (batch, length, heads, dim)  ->  the same shape. Throws OptionError where base is not above 0 or `dim` is
+/// negative, ShapeError where the numbers that turn are odd or too many.
 template <class S>
 class RotaryPosition : public Layer<RotaryPosition<S>> {
  public:

@@ -7,8 +7,8 @@ ATTEND_BEGIN
 ///
 ///     auto model = Sequential(Conv2d<float>({...}, rng), BatchNorm<float>({.channels = 32}), Relu(), Flatten(), ...);
 ///
-/// Ranks may change on the way. Children are named "0", "1", ... as torch.nn.Sequential's. For a list that is put together at
-/// run time see layers/layer_list.hpp.
+/// Ranks may change on the way. Children are named "0", "1", ... as torch.nn.Sequential's. For a list that is put
+/// together at run time see layers/layer_list.hpp.
 template <class... Layers>
 class Sequential : public Layer<Sequential<Layers...>> {
  public:

@@ -4,8 +4,8 @@
 
 ATTEND_BEGIN
 
-/// Resizes feature maps, `interpolate`.  x: (batch, height, width, channels)  ->  (batch, new height, new width,
-/// channels)
+/// Resizes feature maps, `interpolate`; torch.nn.Upsample.
+/// x: (batch, height, width, channels)  ->  (batch, new height, new width, channels)
 class Upsample : public Layer<Upsample> {
  public:
   explicit Upsample(const InterpolateOptions& options) : options_(options) {

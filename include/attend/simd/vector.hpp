@@ -47,8 +47,8 @@ ATTEND_INLINE void store_part(S* p, Vector<S> v, std::ptrdiff_t n) {
   std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(S));
 }
 
-/// lanes<double> numbers from memory as doubles, for sums in double: `Whole()(p)`, or `Part{n}(p)` of which the first n count
-/// and the others are 0.
+/// lanes<double> numbers from memory as doubles, for sums in double: `Whole()(p)`, or `Part{n}(p)` of which the first n
+/// count and the others are 0.
 struct Whole {
   ATTEND_INLINE Vector<double> operator()(const double* p) const { return load(p); }
   ATTEND_INLINE Vector<double> operator()(const float* p) const {
@@ -68,8 +68,8 @@ struct Part {
   }
 };
 
-/// y[i] = f(inputs[i]...) for i in [0, n), a vector at a time; f is given vectors. What is left at the end goes through the same
-/// instructions, so an element has the same bits wherever it lies.
+/// y[i] = f(inputs[i]...) for i in [0, n), a vector at a time; f is given vectors. What is left at the end goes through
+/// the same instructions, so an element has the same bits wherever it lies.
 template <class S, class F, class... In>
 ATTEND_INLINE void map(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
   std::ptrdiff_t i = 0;

@@ -9,9 +9,9 @@ ATTEND_BEGIN
 namespace score {
 
 /// v^T tanh(W q + b + U k) (Bahdanau et al. 2015, appendix A.1.2; OpenNMT's mlp: linear_query with bias, linear_context
-/// and v without).  query.weight: W (D, D)  query.bias: b (D)  key.weight: U (D, D)  weight: v (D), shared by the
-/// heads, uniform in
-/// +-1 / sqrt(D) at first.
+/// and v without).
+/// query.weight: W (D, D)  query.bias: b (D)  key.weight: U (D, D)  weight: v (D), shared by the heads, all uniform in
+/// [-1 / sqrt(D), 1 / sqrt(D)] at first.
 template <class S>
 class Additive : public Layer<Additive<S>> {
  public:

@@ -7,8 +7,8 @@
 ATTEND_BEGIN
 namespace score {
 
-/// k^T W q (Luong et al. 2015, "general"; OpenNMT's linear_in).  weight: W (D, D), shared by the heads, uniform in
-/// +-1 / sqrt(D) at first.
+/// k^T W q (Luong et al. 2015, "general"; OpenNMT's linear_in).
+/// weight: W (D, D), shared by the heads, uniform in [-1 / sqrt(D), 1 / sqrt(D)] at first.
 template <class S>
 class General : public Layer<General<S>> {
  public:

@@ -18,11 +18,13 @@ struct NonLocalOptions {
 /// Non-local attention (Wang et al. 2018, the embedded Gaussian; timm's NonLocalAttn): every position looks at every
 /// other, by query, key and value maps made of one feature map.
 ///
-///   y = x + BN(z softmax(t(x) p(x)^T / sqrt(channels)) g(x))        the scale is of `channels`, not of the reduced
-///   ones
+///   y = x + BN(z softmax(t(x) p(x)^T / sqrt(channels)) g(x))
 ///
-/// x: (batch, height, width, channels), any size  ->  the same shape. Offers "weights" (batch, 1, H W, H W), rows of
-/// queries. t, p, g: weight (rd, channels, 1, 1), bias (rd)  z: weight (channels, rd, 1, 1), bias (channels)  norm.*
+/// where the scale is that of `channels`, not of the reduced ones.
+///
+/// x: (batch, height, width, channels), any size  ->  the same shape.
+/// Offers "weights" (batch, 1, H W, H W), rows of queries.
+/// t, p, g: weight (rd, channels, 1, 1), bias (rd)  z: weight (channels, rd, 1, 1), bias (channels)  norm.*
 /// Starts as the identity: the norm's weight and bias are zeros; maps are drawn from He's normal of their fan-out,
 /// biases zero. Saved: x, the maps, the attention's output and two numbers per position; no score matrix. Throws
 /// OptionError for non-positive sizes, ShapeError for other channels.
