@@ -35,13 +35,13 @@ TEST(Call, tensors_in_tensors_out_from_any_map_of_the_right_type) {
 struct Turned : Layer<Turned> {
   Variable<float, 2> forward(const Variable<float, 2>& x) const { return x.reshape(Shape<2>{x.dim(1), x.dim(0)}); }
 };
-TEST(Call, into_may_write_over_the_input) {
+TEST(Call, FM_2_3_into_may_write_over_the_input) {
   auto x = random_tensor<float, 2>({64, 3}, 1);
   const Tensor<float, 2> before = x;
   Turned().into(x, x);
   EXPECT_EQ(shape_of(x), (Shape<2>{3, 64}));
   EXPECT_TRUE(std::equal(x.data(), x.data() + x.size(), before.data()));
-  std::vector<float> memory(x.size() + 5, 7.f);
+  std::vector<float> memory(static_cast<std::size_t>(x.size() + 5), 7.f);
   const Eigen::TensorMap<Tensor<float, 2>> from(memory.data(), 64, 3), to(memory.data() + 5, 3, 64);
   std::copy_n(before.data(), before.size(), memory.data());
   Turned().into(Eigen::TensorMap<Tensor<float, 2>>(to), from);  // they overlap
