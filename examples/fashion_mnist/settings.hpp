@@ -16,7 +16,7 @@ struct Settings {
 
   NetworkOptions network;
   attend::Index train_images = 60000, test_images = 10000;  ///< fewer: the first so many
-  attend::Index epochs = 8, batch_size = 128;
+  attend::Index epochs = 11, batch_size = 128;
   double learning_rate = 4e-3, weight_decay = 0.05, label_smoothing = 0;
   bool flip = true;
   attend::Index shift = 1;   ///< pixels, augmentation
@@ -39,12 +39,11 @@ inline Settings preset(const std::string& name) {
   s.preset = name;
   if (name == "default") return s;
   if (name == "best") {
-    s.network.stem = 32;
-    s.network.widths = {64, 128};
-    s.network.blocks = {2, 2};
-    s.network.drop_path = 0.1;
-    s.network.dropout = 0.2;
-    s.epochs = 30;
+    s.network.widths = {48, 96};
+    s.network.blocks = {1, 2};
+    s.network.drop_path = 0.05;
+    s.network.dropout = 0.1;
+    s.epochs = 24;
     s.learning_rate = 3e-3;
     s.label_smoothing = 0.1;
     s.shift = 2;
