@@ -37,9 +37,9 @@ inline int run_ablation(const Settings& base, const ImageSet& images, float blac
       const auto checkpoint = folder / "checkpoint.safetensors";
       if (base.resume && std::filesystem::exists(checkpoint)) training.resume(checkpoint);
       std::cout << "attention " << attention << ", seed " << seed << std::endl;
-      if (!training.run(checkpoint, std::cout)) {
+      if (const int signal = training.run(checkpoint, std::cout)) {
         std::cout << "Stopped; --resume goes on from there\n";
-        return 130;
+        return 128 + signal;
       }
       write_curves(folder, training.epochs());
       train.push_back(100 * evaluate(training.model(), clean, classes).accuracy);

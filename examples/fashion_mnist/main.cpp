@@ -7,8 +7,8 @@
 //   fashion_mnist --resume                            goes on after Ctrl-C, to the same bits
 //
 // Prints a progress bar, a line per epoch and the test accuracy. Writes into --output: weights.safetensors (PyTorch's
-// names and layouts), curves.csv, accuracy.png, loss.png, confusion.png, and attention.png: test images under the weights of
-// the query that pools the grid.
+// names and layouts), curves.csv, accuracy.png, loss.png, confusion.png, and attention.png: test images under the weights
+// of the query that pools the grid.
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -101,9 +101,9 @@ int run(int argc, char** argv) {
             << " million multiply-adds per image, " << images.train.size() << " training and " << images.test.size()
             << " test images, " << attend::num_threads() << " threads\n";
   const auto start = std::chrono::steady_clock::now();
-  if (!training.run(checkpoint, std::cout)) {
+  if (const int signal = training.run(checkpoint, std::cout)) {
     std::cout << "Stopped; " << checkpoint.string() << " is written: --resume goes on from there\n";
-    return 130;
+    return 128 + signal;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   write_report(settings.output, training, images.test, raw_test, images.classes);

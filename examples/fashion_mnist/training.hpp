@@ -60,8 +60,9 @@ class Training {
     });
   }
 
-  /// Trains to the end, saving after each epoch. Returns false if a signal stopped it: the checkpoint is then written.
-  bool run(const std::filesystem::path& checkpoint, std::ostream& log) {
+  /// Trains to the end, saving after each epoch. Returns 0, or the signal that stopped it: the checkpoint is then
+  /// written.
+  int run(const std::filesystem::path& checkpoint, std::ostream& log) {
     attend::InterruptFlag interrupted;
     for (; epoch_ < settings_.epochs; ++epoch_) {
       const auto start = std::chrono::steady_clock::now();
@@ -78,7 +79,7 @@ class Training {
           ++batch_;
           if (interrupted) {
             checkpoint_.save(checkpoint);
-            return false;
+            return interrupted.signal();
           }
         }
         progress.finish();
@@ -90,7 +91,7 @@ class Training {
       checkpoint_.save(checkpoint);
       --epoch_;
     }
-    return true;
+    return 0;
   }
 
   const Network& model() const { return model_; }
@@ -138,7 +139,7 @@ class Training {
     const auto loss = attend::cross_entropy(logits, batch.labels, {.label_smoothing = settings_.label_smoothing});
     attend::require_finite(loss, number);
     auto gradients = tape.backward(loss);
-    attend::clip_grad_norm(gradients, 5.0);
+    attend::require_finite_gradients(attend::clip_grad_norm(gradients, 5.0), number);
     optimizer_.set_learning_rate(schedule_.at(number));
     optimizer_.step(model_, gradients);
     if (ema_) ema_->update(model_);

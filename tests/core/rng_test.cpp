@@ -75,6 +75,7 @@ TEST(Rng, permutation_is_one_and_below_stays_below) {
   EXPECT_TRUE(rng.permutation(0).empty());
   for (int i = 0; i < 1000; ++i) EXPECT_LT(rng.below(3), 3);
   EXPECT_THROW(rng.below(0), attend::OptionError);
+  EXPECT_THROW(rng.permutation(-1), attend::OptionError);
 }
 
 // The first numbers are part of the interface: the same on every machine and compiler.

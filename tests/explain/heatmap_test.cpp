@@ -60,6 +60,7 @@ TEST(HeatMap, is_upsampled_as_pytorch_does_without_aligned_corners) {
   for (Index i = 0; i < 21; ++i) EXPECT_EQ(constant.data()[i], 5);
   const auto down = upsampled(map_of(1, 4, {0, 1, 2, 3}), 1, 2);
   EXPECT_FLOAT_EQ(down(0, 0, 0), 0.5f);
+  EXPECT_THROW(upsampled(map_of(1, 1, {5}), -3, 7), OptionError);
 }
 
 TEST(HeatMap, colours_run_from_end_to_end) {

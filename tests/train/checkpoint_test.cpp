@@ -190,6 +190,25 @@ TEST(Checkpoint, TheModelsWeightsAreOrdinarySafetensors) {
     EXPECT_TRUE(std::equal(a[i]->data(), a[i]->data() + a[i]->size(), b[i]->data())) << a[i].name;
 }
 
+/// Its child has the name of what optimizers do with a state.
+struct Staged : Layer<Staged> {
+  explicit Staged(Rng& rng) : stage({.in_features = 2, .out_features = 2}, rng) {}
+  Variable<float, 2> forward(const Variable<float, 2>& x) const { return stage(x); }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("stage", self.stage);
+  }
+  Dense<float> stage;
+};
+TEST(Checkpoint, TakesAModelWithAChildNamedStage) {
+  const Folder folder;
+  Rng rng(9);
+  Staged saved(rng), loaded(rng);
+  Checkpoint().add("model", saved).save(folder / "x");
+  Checkpoint().add("model", loaded).load(folder / "x");
+  EXPECT_EQ(parameters<float>(saved)[0]->data()[0], parameters<float>(loaded)[0]->data()[0]);
+}
+
 TEST(Checkpoint, ADamagedFileIsRefusedWhole) {
   const Folder folder;
   SgdRun run(1, with_momentum);

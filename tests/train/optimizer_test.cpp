@@ -401,6 +401,23 @@ TEST(Ema, BuffersAreCopied) {
   EXPECT_EQ(ema.updates(), 1);
 }
 
+/// Two norms, of which an average knows the first or both.
+struct Norms : Layer<Norms> {
+  explicit Norms(Index second) : a({.channels = 2}), b({.channels = second}) {}
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("a", self.a);
+    visit("b", self.b);
+  }
+  BatchNorm<float> a, b;
+};
+TEST(Ema, SetsAllOfAModelOrNothing) {
+  Norms three(3), four(4);
+  parameter<float>(three, "a.weight")->edit_flat()(0) = 7;
+  EXPECT_THROW(Ema<float>(three).copy_to(four), OptionError);
+  EXPECT_EQ(parameter<float>(four, "a.weight")->data()[0], 1);
+}
+
 TEST(BadInput, Optimizers) {
   const double nan = std::nan("");
   Line<double> line;

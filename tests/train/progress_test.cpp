@@ -143,5 +143,7 @@ TEST(Finite, NamesTheStepAndTheLoss) {
   } catch (const TrainingError& e) {
     EXPECT_NE(std::string(e.what()).find("the loss of step 41 is nan"), std::string::npos) << e.what();
   }
+  require_finite_gradients(3, 7);
+  EXPECT_THROW(require_finite_gradients(HUGE_VAL, 7), TrainingError);
 }
 }  // namespace

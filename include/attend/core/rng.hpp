@@ -40,6 +40,8 @@ class Rng {
   }
   /// 0 .. n - 1 in random order (Fisher-Yates, from the last down).
   std::vector<Index> permutation(Index n) {
+    require<OptionError>(n >= 0, "Rng::permutation",
+                         [&] { return "n is " + std::to_string(n) + "; it must not be negative"; });
     std::vector<Index> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), Index(0));
     for (std::size_t i = order.size(); i > 1; --i)

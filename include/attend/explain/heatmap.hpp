@@ -78,6 +78,9 @@ inline Tensor<float, 3> upsampled(const Tensor<float, 3>& map, Index height, Ind
   const Index h = map.dimension(1), w = map.dimension(2);
   require(h > 0 && w > 0, "upsampled",
           [&] { return "map has shape " + to_string(shape_of(map)) + "; it must not be empty"; });
+  require<OptionError>(height >= 0 && width >= 0, "upsampled", [&] {
+    return "the result would have " + std::to_string(height) + " x " + std::to_string(width) + " values";
+  });
   Tensor<float, 3> result(map.dimension(0), height, width);
   struct Place {
     Index low, high;

@@ -77,9 +77,9 @@ class Checkpoint {
     std::function<std::function<void()>(const State&)> stage;
   };
 
-  template <class P>
-  static constexpr auto has_stage(P*)
-      -> decltype(std::declval<P&>().stage(std::declval<const State&>(), std::string()), bool()) {
+  /// A function: a model may have a child of that name.
+  template <class P, class = std::enable_if_t<std::is_member_function_pointer_v<decltype(&P::stage)>>>
+  static constexpr bool has_stage(P*) {
     return true;
   }
   template <class P>

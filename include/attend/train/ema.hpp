@@ -62,7 +62,9 @@ class Ema {
   /// Sets the model to the average.
   template <class Model>
   void copy_to(Model& model) const {
-    for (const auto& p : parameters<S>(model)) {
+    const auto all = parameters<S>(model);
+    for (const auto& p : all) matched(p.name, p->size());  // throws before anything is changed
+    for (const auto& p : all) {
       const auto& average = matched(p.name, p->size());
       std::copy(average.begin(), average.end(), p->edit_flat().data());
     }

@@ -20,6 +20,13 @@ inline void require_finite(double loss, Index step) {
            "may help)";
   });
 }
+/// The same for the norm of the gradients, as clip_grad_norm gives it: they can overflow where the loss does not.
+inline void require_finite_gradients(double norm, Index step) {
+  require<TrainingError>(std::isfinite(norm), "train", [&] {
+    return "the gradients of step " + std::to_string(step) + " have the norm " + std::to_string(norm) +
+           "; the model is as the step before left it (a lower learning rate or a look at the data may help)";
+  });
+}
 template <class S>
 void require_finite(const Variable<S, 0>& loss, Index step) {
   require_finite(static_cast<double>(loss.item()), step);
