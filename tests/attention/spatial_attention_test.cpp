@@ -3,7 +3,7 @@
 #include "attend/attention/spatial/bottleneck_attention.hpp"
 #include "attend/attention/spatial/non_local.hpp"
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;

@@ -4,7 +4,7 @@
 
 #include "attend/attention/channel/effective_squeeze_excite.hpp"
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;

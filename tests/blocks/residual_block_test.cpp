@@ -8,7 +8,7 @@
 #include "attend/layers/activation.hpp"
 #include "attend/layers/max_pool.hpp"
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;

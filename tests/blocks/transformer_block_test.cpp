@@ -3,7 +3,7 @@
 #include "attend/blocks/gpt_block.hpp"
 #include "attend/blocks/transformer_decoder_layer.hpp"
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "attend/testing/gradient_check.hpp"
+#include "error_of.hpp"
 
 using namespace attend;
 using namespace attend::testing;
@@ -185,20 +186,15 @@ TEST(Activation, AnEmptyTensorStaysEmpty) {
 }
 
 TEST(BadInput, Activation) {
-  const auto text = [](const auto& call) -> std::string {
-    try {
-      call();
-    } catch (const OptionError& error) {
-      return error.what();
-    }
-    return "nothing thrown";
-  };
-  EXPECT_EQ(text([] {
+  EXPECT_EQ(error_of<OptionError>([] {
               (void)activation_from("ReLU7");
             }).rfind("[activation] the name is \"ReLU7\"; it must be one of identity, relu, ", 0),
             0u);
-  EXPECT_NE(text([] { (void)softplus(V1(vector({1})), 0); }).find("beta is 0"), std::string::npos);
-  EXPECT_NE(text([] { (void)softplus(V1(vector({1})), -2); }).find("greater than 0"), std::string::npos);
-  EXPECT_NE(text([] { (void)softplus(V1(vector({1})), std::numeric_limits<double>::quiet_NaN()); }).find("beta is nan"),
+  EXPECT_NE(error_of<OptionError>([] { (void)softplus(V1(vector({1})), 0); }).find("beta is 0"), std::string::npos);
+  EXPECT_NE(error_of<OptionError>([] { (void)softplus(V1(vector({1})), -2); }).find("greater than 0"),
+            std::string::npos);
+  EXPECT_NE(error_of<OptionError>([] {
+              (void)softplus(V1(vector({1})), std::numeric_limits<double>::quiet_NaN());
+            }).find("beta is nan"),
             std::string::npos);
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "attend/functional/dense_rows.hpp"
+#include "error_of.hpp"
 #include "functional/attention_cases.hpp"
 
 using namespace attention_cases;
@@ -115,21 +116,13 @@ TEST(BadInput, AttentionSteps) {
   const Variable<double, 3> x(random_tensor<double, 3>({2, 3, 5}, 1));
   const Variable<double, 2> w(random_tensor<double, 2>({9, 5}, 2)), narrow(random_tensor<double, 2>({9, 4}, 2));
   const Variable<double, 1> b(random_tensor<double, 1>({4}, 3));
-  const auto text = [](const auto& call) -> std::string {
-    try {
-      call();
-    } catch (const ShapeError& e) {
-      return e.what();
-    }
-    return "nothing was thrown";
-  };
-  EXPECT_EQ(text([&] { dense_rows(x, narrow, b, 0, 0, 4); }),
+  EXPECT_EQ(error_of<ShapeError>([&] { dense_rows(x, narrow, b, 0, 0, 4); }),
             "[dense_rows] x has shape (2, 3, 5); its last axis must be in_features = 4");
-  EXPECT_EQ(text([&] { dense_rows(x, w, b, 8, 0, 2); }),
+  EXPECT_EQ(error_of<ShapeError>([&] { dense_rows(x, w, b, 8, 0, 2); }),
             "[dense_rows] weight has shape (9, 5); it must hold rows 8 to 10");
-  EXPECT_EQ(text([&] { dense_rows(x, w, b, 0, 3, 2); }),
+  EXPECT_EQ(error_of<ShapeError>([&] { dense_rows(x, w, b, 0, 3, 2); }),
             "[dense_rows] bias has shape (4); it must hold entries 3 to 5");
   const Variable<double, 4> heads(random_tensor<double, 4>({2, 3, 2, 5}, 1));
-  EXPECT_EQ(text([&] { append_position(heads, x); }),
+  EXPECT_EQ(error_of<ShapeError>([&] { append_position(heads, x); }),
             "[append_position] row has shape (2, 3, 5); it must hold the 10 numbers of a position of x (2, 3, 2, 5)");
 }

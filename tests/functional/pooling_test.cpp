@@ -6,7 +6,7 @@
 #include "attend/functional/interpolate.hpp"
 #include "attend/functional/pad2d.hpp"
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 using namespace attend;
 using namespace attend::testing;

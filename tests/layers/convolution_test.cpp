@@ -11,7 +11,7 @@
 #include "attend/layers/upsample.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "attend/testing/reference_convolution.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 using namespace attend;
 using namespace attend::testing;

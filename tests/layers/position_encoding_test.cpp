@@ -7,7 +7,7 @@
 #include "attend/layers/sinusoidal_position.hpp"
 #include "attend/layers/t5_position_bias.hpp"
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "attend/testing/gradient_check.hpp"
-#include "expect_error.hpp"
+#include "error_of.hpp"
 
 namespace {
 using namespace attend;

@@ -39,7 +39,7 @@ double worst(F f, Exact exact, double low, double high, int points = 200001) {
 
 long double exact_sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
 
-TEST(Math, ErrorsInUnitsOfTheLastPlaceAreAsTheHeaderStates) {
+TEST(Math, FM_2_2_ErrorsInUnitsOfTheLastPlaceAreAsTheHeaderStates) {
   const auto exp_exact = [](long double x) { return std::exp(x); };
   const auto expm1_exact = [](long double x) { return std::expm1(x); };
   const auto log_exact = [](long double x) { return std::log(x); };

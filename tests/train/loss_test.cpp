@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "attend/testing/gradient_check.hpp"
+#include "error_of.hpp"
 #include "torch_values.hpp"
 #include "wave.hpp"
 
@@ -57,16 +58,6 @@ Evaluated evaluate(const F& f, const Tensor<double, R>& x) {
   const auto gradient = tape.backward(loss).of(v);
   return {loss.item(), {gradient.data(), gradient.data() + gradient.size()}};
 }
-template <class F>
-std::string message_of(const F& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
-
 // ---- against torch ----------------------------------------------------------------------------------------------
 
 Evaluated torch_case(const std::string& name) {
@@ -444,7 +435,7 @@ TEST(BadInput, Losses) {
   for (const Row& row : shape_errors) {
     EXPECT_THROW(row.call(), ShapeError) << row.what;
     for (const char* text : row.texts)
-      EXPECT_NE(message_of(row.call).find(text), std::string::npos) << row.what << ": " << message_of(row.call);
+      EXPECT_NE(error_of(row.call).find(text), std::string::npos) << row.what << ": " << error_of(row.call);
   }
   const double nan = std::nan("");
   const std::vector<Row> option_errors = {
@@ -474,7 +465,7 @@ TEST(BadInput, Losses) {
   for (const Row& row : option_errors) {
     EXPECT_THROW(row.call(), OptionError) << row.what;
     for (const char* text : row.texts)
-      EXPECT_NE(message_of(row.call).find(text), std::string::npos) << row.what << ": " << message_of(row.call);
+      EXPECT_NE(error_of(row.call).find(text), std::string::npos) << row.what << ": " << error_of(row.call);
   }
 }
 }  // namespace
