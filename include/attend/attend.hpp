@@ -87,6 +87,7 @@
 #include "attend/layers/sequential.hpp"
 #include "attend/layers/sinusoidal_position.hpp"
 #include "attend/layers/t5_position_bias.hpp"
+#include "attend/layers/tracked_norm.hpp"
 #include "attend/layers/upsample.hpp"
 
 #include "attend/attention/attention.hpp"

@@ -1,5 +1,5 @@
 #pragma once
-#include "attend/layers/batch_norm.hpp"
+#include "attend/layers/tracked_norm.hpp"
 
 ATTEND_BEGIN
 
