@@ -2,7 +2,7 @@
 #include <memory>
 #include <vector>
 
-#include "attend/autograd/operation.hpp"
+#include "attend/functional/arithmetic.hpp"
 
 ATTEND_BEGIN
 
@@ -44,30 +44,16 @@ Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const std::shared_pt
 }
 
 /// y = scores + bias, the bias (1, heads, queries, keys) being the same for every sample of scores (batch, heads,
-/// queries, keys).
+/// queries, keys). Saves nothing.
 template <class S>
 Variable<S, 4> add_relative_bias(const Variable<S, 4>& scores, const Variable<S, 4>& bias) {
-  Operation<S> op("add_relative_bias", scores, bias);
   auto expected = scores.shape();
   expected[0] = 1;
-  op.require(bias.shape() == expected, [&] {
+  require(bias.shape() == expected, "add_relative_bias", [&] {
     return "scores has shape " + to_string(scores.shape()) + "; its bias must have shape " + to_string(expected) +
            ", not " + to_string(bias.shape());
   });
-  const auto y = op.result(scores.shape());
-  const Index row = bias.size();
-  for (Index b = 0; b < scores.dim(0); ++b)
-    for (Index i = 0; i < row; ++i) op.data(y)[b * row + i] = scores.data()[b * row + i] + bias.data()[i];
-  if (op.records())
-    op.record(y, [=, batch = scores.dim(0), dy = op.slot(y), ds = op.slot(scores), db = op.slot(bias)](Pass<S>& pass) {
-      const S* g = pass.of(dy);
-      if (S* d = pass.add_to(ds))
-        for (Index i = 0; i < ds.size; ++i) d[i] += g[i];
-      if (S* d = pass.add_to(db))
-        for (Index b = 0; b < batch; ++b)
-          for (Index i = 0; i < row; ++i) d[i] += g[b * row + i];
-    });
-  return y;
+  return scores + bias;
 }
 
 ATTEND_END
