@@ -24,9 +24,8 @@ TEST(Progress, BarWithEverything) {
     ProgressBar bar(1000, s.options(1));
     s.now += 2;
     bar.advance(250, {.loss = 0.34216, .accuracy = 0.8812});
-    EXPECT_EQ(
-        s.out.str(),
-        "\repoch 1/2 [====            ]  25 %  loss 0.3422  accuracy 88.1 %  125 images/s  0:06 left\x1b[K");
+    EXPECT_EQ(s.out.str(),
+              "\repoch 1/2 [====            ]  25 %  loss 0.3422  accuracy 88.1 %  125 images/s  0:06 left\x1b[K");
     EXPECT_LT(s.out.str().size(), 90u + 4 + 6);
     s.out.str("");
     bar.advance(1);  // too soon: nothing is drawn

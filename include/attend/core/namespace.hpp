@@ -17,8 +17,8 @@
 #define ATTEND_JOIN_EXPANDED(a, b, c) a##_##b##_align##c
 #define ATTEND_JOIN(a, b, c) ATTEND_JOIN_EXPANDED(a, b, c)
 
-#define ATTEND_BEGIN   \
-  namespace attend {   \
+#define ATTEND_BEGIN \
+  namespace attend { \
   inline namespace ATTEND_JOIN(v0, ATTEND_ISA_TAG, EIGEN_MAX_ALIGN_BYTES) {
 #define ATTEND_END \
   }                \

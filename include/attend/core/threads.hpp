@@ -242,7 +242,8 @@ class Threads {
 };
 
 /// One copy in the program of what parallel_for does with every kind of body.
-ATTEND_OUT_OF_LINE inline void run_chunks(std::ptrdiff_t count, std::ptrdiff_t grain, ThreadPool::Body body, const void* f) {
+ATTEND_OUT_OF_LINE inline void run_chunks(std::ptrdiff_t count, std::ptrdiff_t grain, ThreadPool::Body body,
+                                          const void* f) {
   if (!ThreadPool::inside_loop && Threads::wanted() > 1) {
     if (ThreadPool* pool = Threads::take()) {
       const std::lock_guard<std::mutex> turn(pool->turn(), std::adopt_lock);
