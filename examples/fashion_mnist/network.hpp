@@ -19,10 +19,9 @@ struct AttentionParts {
 };
 
 struct NetworkOptions {
-  attend::Index stem = 32;  ///< channels of the first convolution
-  std::vector<attend::Index> widths = {32,
-                                       64};    ///< channels of each stage; every stage after the first halves the grid
-  std::vector<attend::Index> blocks = {1, 1};  ///< residual blocks of each stage
+  attend::Index stem = 32;                       ///< channels of the first convolution
+  std::vector<attend::Index> widths = {32, 64};  ///< of each stage; every stage after the first halves the grid
+  std::vector<attend::Index> blocks = {1, 1};    ///< residual blocks of each stage
   attend::Index num_heads = 4;
   attend::Index grid = 7;  ///< side of the last stage's grid: image side / 2 / 2^(stages - 1)
   double dropout = 0.1;    ///< before the classifier

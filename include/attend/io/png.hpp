@@ -9,8 +9,8 @@
 ATTEND_BEGIN
 
 struct PngOptions {
-  int channels =
-      0;  ///< 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; 0: as the file has it. Alpha that is dropped lies on white
+  /// 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; 0: as the file has it. Alpha that is dropped lies on white.
+  int channels = 0;
   std::uint64_t limit = std::uint64_t(1) << 28;  ///< pixels
 };
 

@@ -9,9 +9,8 @@ ATTEND_BEGIN
 namespace testing {
 
 struct GradientCheckOptions {
-  Mode mode =
-      Mode::training;  ///< of the tapes; random draws (dropout) repeat, because each evaluation starts from `seed`
-  std::uint64_t seed = 1;
+  Mode mode = Mode::training;  ///< of the tapes
+  std::uint64_t seed = 1;      ///< each evaluation starts from it, so random draws (dropout) repeat
   double step = 1e-4;      ///< h of the four-point difference (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h, error O(h^4)
   double absolute = 1e-7;  ///< an entry agrees when |numeric - gradient| <= absolute + relative * |numeric|
   double relative = 1e-6;
