@@ -253,7 +253,9 @@ TEST(BadInput, PositionEncodings) {
   expect_error<OptionError>([] { (void)t5_bucket(3, false, 32, 16); }, {"max_distance = 16"});
   EXPECT_EQ(t5_bucket(std::numeric_limits<Index>::min()), 15);
   expect_error<OptionError>(
-      [] { bias_from_table(Variable<float, 2>(Tensor<float, 2>(3, 2)), std::shared_ptr<const BiasIndex>()); },
+      [] {
+        bias_from_table(Variable<float, 2>({3, 2}, make_buffer<float>(6, 0.f)), std::shared_ptr<const BiasIndex>());
+      },
       {"index is null"});
   expect_error<OptionError>([] { RotaryPosition<float>({.base = 0}); }, {"base = 0"});
   expect_error<ShapeError>([] { RotaryPosition<float>()(Tensor<float, 4>(1, 2, 3, 5)); }, {"(1, 2, 3, 5)"});
