@@ -13,7 +13,7 @@ struct InstanceNormOptions {
 
 /// y = (x - mean) / sqrt(variance + eps) weight + bias, mean and biased variance of each sample and channel over the
 /// middle axes. x: (batch, ..., channels), any rank from 3 on.  Throws ShapeError for one value per sample and channel.
-/// Ulyanov et al. 2016; torch.nn.InstanceNorm1d, 2d, 3d.
+/// Ulyanov et al. 2016; torch.nn.InstanceNorm1d, 2d, 3d, except that num_batches_tracked counts (PyTorch leaves it 0).
 template <class S>
 class InstanceNorm : public Layer<InstanceNorm<S>> {
  public:
