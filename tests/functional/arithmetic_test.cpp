@@ -3,28 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "attend/functional/reduction.hpp"
-#include "attend/testing/gradient_check.hpp"
+#include "functional/plain_values.hpp"
 
 using namespace attend;
 using namespace attend::testing;
 
 namespace {
-using V1 = Variable<double, 1>;
-using V3 = Variable<double, 3>;
-using V4 = Variable<double, 4>;
-
-V1 vector(std::initializer_list<double> values) {
-  Tensor<double, 1> t(static_cast<Index>(values.size()));
-  std::copy(values.begin(), values.end(), t.data());
-  return V1(t);
-}
-template <class V>
-std::vector<double> values(const V& v) {
-  return {v.data(), v.data() + v.size()};
-}
-void expect_ok(const std::string& name, const GradientReport& report) {
-  EXPECT_TRUE(report.ok()) << name << ": " << report.text();
-}
 
 struct Binary {
   const char* name;
@@ -54,22 +38,6 @@ Tensor<double, 4> apart(const Shape<4>& shape, double offset) {
   auto t = random_tensor<double, 4>(shape, 9, 0, 1);
   for (Index i = 0; i < t.size(); ++i) t.data()[i] = 0.5 + std::floor(t.data()[i] * 300) / 100 + offset;
   return t;
-}
-V3 zeros(Index a, Index b, Index c) { return V3(Tensor<double, 3>(Tensor<double, 3>(a, b, c).setZero())); }
-struct Bad {
-  std::function<void()> call;
-  std::vector<std::string> parts;
-};
-void expect_bad(const std::vector<Bad>& cases) {
-  for (const auto& b : cases) {
-    try {
-      b.call();
-      ADD_FAILURE() << "nothing thrown for " << b.parts[0];
-    } catch (const ShapeError& error) {
-      for (const auto& part : b.parts)
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << " lacks " << part;
-    }
-  }
 }
 }  // namespace
 

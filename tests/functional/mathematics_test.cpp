@@ -6,29 +6,10 @@
 
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/reduction.hpp"
-#include "attend/testing/gradient_check.hpp"
+#include "functional/plain_values.hpp"
 
 using namespace attend;
 using namespace attend::testing;
-
-namespace {
-using V1 = Variable<double, 1>;
-using V3 = Variable<double, 3>;
-using V4 = Variable<double, 4>;
-
-V1 vector(std::initializer_list<double> values) {
-  Tensor<double, 1> t(static_cast<Index>(values.size()));
-  std::copy(values.begin(), values.end(), t.data());
-  return V1(t);
-}
-template <class V>
-std::vector<double> values(const V& v) {
-  return {v.data(), v.data() + v.size()};
-}
-void expect_ok(const std::string& name, const GradientReport& report) {
-  EXPECT_TRUE(report.ok()) << name << ": " << report.text();
-}
-}  // namespace
 
 namespace {
 struct Unary {

@@ -4,39 +4,10 @@
 
 #include <functional>
 
-#include "attend/testing/gradient_check.hpp"
+#include "functional/plain_values.hpp"
 
 using namespace attend;
 using namespace attend::testing;
-
-namespace {
-using V3 = Variable<double, 3>;
-using V4 = Variable<double, 4>;
-
-template <class V>
-std::vector<double> values(const V& v) {
-  return {v.data(), v.data() + v.size()};
-}
-void expect_ok(const std::string& name, const GradientReport& report) {
-  EXPECT_TRUE(report.ok()) << name << ": " << report.text();
-}
-V3 zeros(Index a, Index b, Index c) { return V3(Tensor<double, 3>(Tensor<double, 3>(a, b, c).setZero())); }
-struct Bad {
-  std::function<void()> call;
-  std::vector<std::string> parts;
-};
-void expect_bad(const std::vector<Bad>& cases) {
-  for (const auto& b : cases) {
-    try {
-      b.call();
-      ADD_FAILURE() << "nothing thrown for " << b.parts[0];
-    } catch (const ShapeError& error) {
-      for (const auto& part : b.parts)
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << " lacks " << part;
-    }
-  }
-}
-}  // namespace
 
 TEST(Matmul, GradientsAgreeWithDifferences) {
   const struct {
