@@ -68,7 +68,7 @@ void measure(benchmark::State& state, const Problem<S>& problem, int threads, co
     best = std::min(best, std::chrono::duration<double>(Clock::now() - from).count());
   }
   const double rate = 2.0 * double(problem.m) * double(problem.n) * double(problem.k) / best;
-  static const double peak = fma_peak<S>();
+  static const double peak = bench::fma_peak<S>(1);
   state.counters["best_GFLOP/s"] = rate * 1e-9;
   state.counters["of_peak"] = rate / (peak * threads);
 }
@@ -140,7 +140,7 @@ BENCHMARK(eigen<double>)->Apply(plain_shapes);
 template <class S>
 void registers_only(benchmark::State& state) {
   double best = 0;
-  for (auto _ : state) best = std::max(best, fma_peak<S>());
+  for (auto _ : state) best = std::max(best, bench::fma_peak<S>(1));
   state.counters["best_GFLOP/s"] = best * 1e-9;
 }
 BENCHMARK(registers_only<float>)->Iterations(5);

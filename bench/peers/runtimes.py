@@ -1,0 +1,165 @@
+"""The peers: each turns a computation into ways to call it, and is asked for its fastest."""
+import os
+
+import numpy as np
+import torch
+
+AVX2 = os.environ.get("ATEN_CPU_CAPABILITY") == "avx2"
+
+
+class Runtime:
+    """`ways(computation, threads)` yields (name, call, results): a call without arguments, and its results by name."""
+
+    def set_threads(self, threads):
+        pass
+
+    def forget(self):
+        """The last row is done with."""
+
+
+class Torch(Runtime):
+    """PyTorch, eager: inference mode; for convolutions both memory layouts."""
+
+    def set_threads(self, threads):
+        torch.set_num_threads(threads)
+
+    def prepare(self, module):
+        return module
+
+    def ways(self, computation, threads):
+        for name, module, inputs in computation.variants():
+            if hasattr(computation, "step"):
+                step = computation.step(self.prepare)
+                yield name, step, computation.step_results
+            elif computation.training:
+                yield name, *self.with_gradients(computation, module, inputs)
+            else:
+                yield name, *self.inference(computation, module.eval(), inputs)
+
+    def inference(self, computation, module, inputs):
+        ready = self.prepare(module)
+        call = lambda: ready(*inputs)
+        return call, lambda: computation.results(call())
+
+    def with_gradients(self, computation, module, inputs):
+        module = module.train()
+        ready, dy = self.prepare(module), computation.output_gradient()
+        names = computation.wanted_names
+        leaves = tuple(x.detach().requires_grad_() for x in inputs[:len(names)])
+        rest = inputs[len(names):]
+        drop = getattr(computation, "drop", lambda *_: None)
+        if computation.options["pass"] == "training":
+            call = lambda: torch.autograd.grad(ready(*leaves, *rest), leaves, dy)
+        else:
+            y = ready(*leaves, *rest)
+            call = lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
+
+        def results():
+            drop(module, False)
+            y = module(*leaves, *rest)
+            found = torch.autograd.grad(y, leaves, dy)
+            drop(module, True)
+            return {**computation.results(y.detach()), **computation.gradients(found)}
+        drop(module, True)
+        return call, results
+
+
+class Float64(Torch):
+    """The reference."""
+
+
+class TorchCompile(Torch):
+    """PyTorch, compiled by its default compiler (inductor), parameters frozen into the graph for inference."""
+
+    def __init__(self):
+        import torch._functorch.config
+        import torch._inductor.config as config
+        config.freezing = True
+        config.compile_threads = 1
+        torch._functorch.config.donated_buffer = False  # so that a backward pass can be run again
+        if AVX2:
+            config.cpp.simdlen = 256
+
+    def forget(self):
+        torch._dynamo.reset()
+
+    def prepare(self, module):
+        return torch.compile(module)
+
+
+class OnnxRuntime(Runtime):
+    """ONNX Runtime on the CPU: all optimisations, inputs and outputs bound."""
+
+    def ways(self, computation, threads):
+        if computation.training or hasattr(computation, "step"):
+            raise NotImplementedError("no training")
+        for name, model, feeds, back in computation.onnx_models():
+            yield from self.way(name, model.SerializeToString(), feeds, back, computation, threads)
+        try:
+            _, module, inputs = next(iter(computation.variants()))
+            model, feeds = export(module.eval(), inputs)
+        except Exception as error:
+            yield "exported", error, None
+            return
+        yield from self.way("exported", model, feeds, torch.from_numpy, computation, threads)
+
+    def way(self, name, model, feeds, back, computation, threads):
+        import onnxruntime
+        try:
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            binding = session.io_binding()
+            values = {n: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x)) for n, x in feeds.items()}
+            for n, value in values.items():
+                binding.bind_ortvalue_input(n, value)
+            first = session.run(None, feeds)[0]
+            y = onnxruntime.OrtValue.ortvalue_from_numpy(first)
+            binding.bind_ortvalue_output(session.get_outputs()[0].name, y)
+            run = session.run_with_iobinding
+            yield name, lambda: run(binding), lambda: computation.results(back(y.numpy()))
+        except Exception as error:
+            yield name, error, None
+
+
+def export(module, inputs):
+    """The module as ONNX bytes, and its feeds."""
+    import io
+    import warnings
+    import onnx
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(module, tuple(inputs), dynamo=True, opset_version=23, verbose=False)
+        program.optimize()
+    model = program.model_proto
+    graph_inputs = [i.name for i in model.graph.input]
+    return model.SerializeToString(), {n: x.contiguous().numpy() for n, x in zip(graph_inputs, inputs)}
+
+
+class OpenVino(Runtime):
+    """OpenVINO on the CPU: float32 kept, one request at a time."""
+
+    def ways(self, computation, threads):
+        if computation.training or hasattr(computation, "step"):
+            raise NotImplementedError("no training")
+        import openvino
+        _, module, inputs = next(iter(computation.variants()))
+        inputs = [x.contiguous() for x in inputs]
+        with torch.no_grad():
+            model = openvino.convert_model(module.eval(), example_input=tuple(inputs), input=[tuple(x.shape) for x in inputs])
+        compiled = openvino.Core().compile_model(model, "CPU", {
+            "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
+        request = compiled.create_infer_request()
+        keep = [x.numpy() for x in inputs]
+        for i, x in enumerate(keep):
+            request.set_input_tensor(i, openvino.Tensor(x, shared_memory=True))
+
+        def call():
+            request.start_async()
+            request.wait()
+        yield "converted from PyTorch", call, lambda: computation.results(
+            torch.from_numpy(request.get_output_tensor(0).data.copy()))
+
+
+RUNTIMES = {"torch": Torch, "torch.compile": TorchCompile, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "float64": Float64}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what is missing (Debian 12; root or sudo), builds the benchmarks, and runs them.
+#   bench/run.sh [attention|convolution|small_layers|network|gemm] [options of Google Benchmark]    default: all families
+#   bench/run.sh --peers [--quick] [options of peers/compare.py]      beside other libraries; results in build-bench/peers
+set -euo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+build=$top/build-bench
+
+"$top/.ci/install" g++ cmake ninja-build libeigen3-dev libbenchmark-dev nlohmann-json3-dev
+cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DATTEND_BUILD_TESTS=OFF -DATTEND_BUILD_EXAMPLES=OFF \
+  -DATTEND_BUILD_BENCH=ON > /dev/null
+families=(attention)
+if [[ ${1:-} == --peers ]]; then
+  shift
+  cmake --build "$build"
+  "$top/.ci/install" python3-venv
+  if [[ ! -e $build/venv/complete ]]; then
+    python3 -m venv "$build/venv"
+    # The wheels of PyTorch need no CUDA libraries here; the first line keeps the rest from choosing another version.
+    "$build/venv/bin/pip" install -q "$(grep '^torch==' "$top/bench/peers/requirements.txt")"
+    "$build/venv/bin/pip" install -q -r "$top/bench/peers/requirements.txt"
+    touch "$build/venv/complete"
+  fi
+  exec "$build/venv/bin/python" "$top/bench/peers/compare.py" --programs "$build/bench" --output "$build/peers" "$@"
+fi
+if [[ $# -gt 0 && $1 != -* ]]; then
+  families=("$1")
+  shift
+fi
+for family in "${families[@]}"; do cmake --build "$build" --target "${family}_benchmark"; done
+for family in "${families[@]}"; do "$build/bench/${family}_benchmark" "$@"; done
