@@ -23,3 +23,15 @@
 #define ATTEND_END \
   }                \
   }
+
+/// The same for what is compiled once for each instruction set (simd/for_each_isa.hpp).
+#define ATTEND_BEGIN_ISA                                                                    \
+  ATTEND_BEGIN                                                                              \
+  namespace detail {}                                                                       \
+  namespace ATTEND_ISA {                                                                    \
+  namespace detail {                                                                        \
+  using namespace ::attend::detail; /* what is common to all stays reachable by detail:: */ \
+  }
+#define ATTEND_END_ISA \
+  }                    \
+  ATTEND_END

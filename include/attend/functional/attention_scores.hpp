@@ -164,14 +164,11 @@ Variable<S, 4> drop_weights(const Variable<S, 4>& weights, const AttentionDropou
   if (dropout.p == 0) return weights;
   Operation<S> op("drop_weights", weights);
   const auto y = op.result(weights.shape());
-  std::copy_n(weights.data(), weights.size(), op.data(y));
-  dropout.multiply(weights.size(), op.data(y));
+  const DropoutSizes sizes{weights.size(), 1, 1};
+  dropout_forward(dropout.stream, dropout.p, sizes, weights.data(), op.data(y));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dw = op.slot(weights)](Pass<S>& pass) {
-      const auto g = copy_buffer(pass.of(dy), dy.size);
-      dropout.multiply(dy.size, g.get());
-      S* to = pass.add_to(dw);
-      for (Index i = 0; i < dy.size; ++i) to[i] += g.get()[i];
+      if (S* to = pass.add_to(dw)) dropout_backward(dropout.stream, dropout.p, sizes, pass.of(dy), to);
     });
   return y;
 }

@@ -1,12 +1,34 @@
-#pragma once
 /// Fused exact attention: softmax(scale q k^T + bias) v in tiles, with the running maximum of Milakov & Gimelshein 2018
 /// and the recomputing backward pass of FlashAttention (Dao et al. 2022). No score matrix exists in memory.
 ///
 /// The unit of work is (sample, head, block of queries); what is computed for a query depends on its own row, keys and
 /// mask alone, so results are the same bits for any number of threads and in any batch.
+#ifndef ATTEND_KERNELS_ATTENTION
+#define ATTEND_KERNELS_ATTENTION
 #include "attend/kernels/attention_block.hpp"
 
 ATTEND_BEGIN
+/// What the forward pass left, the gradient of its output, and where gradients are added; null where nobody needs one.
+template <class S>
+struct AttentionGradients {
+  HeadRows<const S> output, output_gradient;
+  const S *maximum = nullptr, *inverse_sum = nullptr;
+  HeadRows<S> query, key, value;
+  S* bias = nullptr;  ///< with the strides of the bias
+};
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/attention.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH(attention_forward)
+ATTEND_DISPATCH(attention_weights)
+ATTEND_DISPATCH(attention_backward)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 /// output(b, i, h, :) = sum_j weight_ij value(b, j, :). Of each row, `maximum` takes the largest score (0 if there is
 /// none) and `inverse_sum` 1 / sum_j exp(score - maximum) (0 for a row that sees nothing, whose output is zero):
@@ -74,15 +96,6 @@ void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* 
     }
   });
 }
-
-/// What the forward pass left, the gradient of its output, and where gradients are added; null where nobody needs one.
-template <class S>
-struct AttentionGradients {
-  HeadRows<const S> output, output_gradient;
-  const S *maximum = nullptr, *inverse_sum = nullptr;
-  HeadRows<S> query, key, value;
-  S* bias = nullptr;  ///< with the strides of the bias
-};
 
 /// With P the weights and Z the dropout factors:  dV += (P Z)^T dO;  dS = P (Z dO V^T - rowsum(dO O));  dQ += scale dS
 /// K; dK += scale dS^T Q;  dbias += dS.  Unit of work: all heads that read one key head, all queries in order; where a
@@ -184,4 +197,5 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
   });
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,13 +1,19 @@
-#pragma once
 /// A tile of attention at work: the scores of `attention_queries` queries, side by side in vector lanes, and
 /// `attention_keys` keys below each other.
+#ifndef ATTEND_KERNELS_ATTENTION_BLOCK
+#define ATTEND_KERNELS_ATTENTION_BLOCK
 #include "attend/core/threads.hpp"
 #include "attend/kernels/attention_problem.hpp"
 #include "attend/kernels/attention_tile.hpp"
+#include "attend/kernels/dropout.hpp"
 #include "attend/simd/math.hpp"
 #include "attend/simd/vector.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/kernels/attention_block.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 constexpr Index attention_queries = 32;
 constexpr Index attention_keys = 64;
@@ -157,7 +163,8 @@ struct AttentionBlock {
   void drop(Index key, Index keys, S* tile, S* other = nullptr) const {
     S factor[attention_keys];
     for (Index i = 0; i < count; ++i) {
-      p.dropout.factors(p.row(b, h, first + i) * p.keys + key, keys, factor);
+      const Index number = p.row(b, h, first + i) * p.keys + key;
+      detail::dropout_factors(p.dropout.stream, p.dropout.p, number, number + keys, factor);
       for (Index j = 0; j < keys; ++j) tile[j * lanes + i] *= factor[j];
       for (Index j = 0; other && j < keys; ++j) other[j * lanes + i] *= factor[j];
     }
@@ -199,4 +206,6 @@ Index attention_grain(const AttentionProblem<S>& p, Index rows) {
 }
 
 }  // namespace detail
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

@@ -1,8 +1,8 @@
 #pragma once
 /// What an attention kernel is asked to compute, as pointers, strides and a mask.
 #include "attend/core/recycler.hpp"
+#include "attend/core/rng.hpp"
 #include "attend/kernels/attention_mask.hpp"
-#include "attend/kernels/dropout.hpp"
 
 ATTEND_BEGIN
 
@@ -25,21 +25,6 @@ template <class S>
 struct AttentionDropout {
   Rng stream{0};
   double p = 0;
-  /// The factors of scores [number, number + count), `detail::dropout_unit` at most.
-  void factors(Index number, Index count, S* to) const {
-    detail::dropout_factors(stream, p, number, number + count, to);
-  }
-  /// Multiplies all `count` scores of a call.
-  void multiply(Index count, S* x) const { dropout_forward(stream, p, DropoutSizes{count, 1, 1}, x, x); }
-  /// Multiplies scores [number, number + count), on this thread.
-  void multiply(Index number, Index count, S* x) const {
-    S factor[detail::dropout_unit];
-    for (Index i = 0; i < count; i += detail::dropout_unit) {
-      const Index n = std::min(detail::dropout_unit, count - i);
-      factors(number + i, n, factor);
-      for (Index j = 0; j < n; ++j) x[i + j] *= factor[j];
-    }
-  }
 };
 
 /// What a call computes. keys counts the mask's appended keys; head h reads key head h / (heads / key_heads).

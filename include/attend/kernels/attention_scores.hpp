@@ -1,12 +1,30 @@
-#pragma once
 /// Attention in steps, with scores and weights (batch, heads, queries, keys) in memory: what alignments other than
 /// softmax, scores other than dot products, and gradients through returned weights go through. Forward beside backward;
 /// backward adds. A weight of exactly zero (a masked key) touches neither value nor gradient.
+#ifndef ATTEND_KERNELS_ATTENTION_SCORES
+#define ATTEND_KERNELS_ATTENTION_SCORES
 #include "attend/kernels/attention.hpp"
 #include "attend/kernels/gemm.hpp"
 #include "attend/kernels/softmax.hpp"
 
+#define ATTEND_KERNELS "attend/kernels/attention_scores.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
 ATTEND_BEGIN
+ATTEND_DISPATCH(dot_scores_forward)
+ATTEND_DISPATCH(dot_scores_backward)
+ATTEND_DISPATCH(additive_scores_forward)
+ATTEND_DISPATCH(additive_scores_backward)
+ATTEND_DISPATCH(add_bias_forward)
+ATTEND_DISPATCH(add_bias_backward)
+ATTEND_DISPATCH(masked_softmax_forward)
+ATTEND_DISPATCH(weighted_sum_forward)
+ATTEND_DISPATCH(weighted_sum_backward)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace detail {
 /// Calls f(b, h, score offset) for each sample and head; a unit of work is those that share a key head.
 template <class S, class F>
@@ -17,6 +35,16 @@ void for_each_head(const AttentionProblem<S>& p, const F& f) {
       for (Index h = unit % p.key_heads * group; h < (unit % p.key_heads + 1) * group; ++h)
         f(unit / p.key_heads, h, (unit / p.key_heads * p.heads + h) * p.queries * p.keys);
   });
+}
+/// Multiplies scores [number, number + count) with their dropout factors, on this thread.
+template <class S>
+void drop(const AttentionDropout<S>& dropout, Index number, Index count, S* x) {
+  S factor[dropout_unit];
+  for (Index i = 0; i < count; i += dropout_unit) {
+    const Index n = std::min(dropout_unit, count - i);
+    dropout_factors(dropout.stream, dropout.p, number + i, number + i + n, factor);
+    for (Index j = 0; j < n; ++j) x[i + j] *= factor[j];
+  }
 }
 }  // namespace detail
 
@@ -54,7 +82,7 @@ void additive_scores_forward(const AttentionProblem<S>& p, const S* v, S* scores
       for (Index j = 0; j < K; ++j) {
         const S *x = p.query.at(b, i, h), *y = p.key.at(b, j, p.key_head(h));
         S sum = 0;
-        for (Index d = 0; d < D; ++d) sum += v[d] * attend::tanh(x[d] + y[d]);
+        for (Index d = 0; d < D; ++d) sum += v[d] * simd::tanh(x[d] + y[d]);
         scores[s + i * K + j] = sum;
       }
   });
@@ -74,7 +102,7 @@ void additive_scores_backward(const AttentionProblem<S>& p, const S* v, const S*
         const Index kh = p.key_head(h);
         const S *x = p.query.at(b, i, h), *y = p.key.at(b, j, kh);
         for (Index d = 0; d < D; ++d) {
-          const S t = attend::tanh(x[d] + y[d]), inner = g * v[d] * (S(1) - t * t);
+          const S t = simd::tanh(x[d] + y[d]), inner = g * v[d] * (S(1) - t * t);
           sum[d] += g * t;
           if (dq) dq.at(b, i, h)[d] += inner;
           if (dk) dk.at(b, j, kh)[d] += inner;
@@ -134,8 +162,8 @@ template <class S>
 std::shared_ptr<const S> dropped_weights(const AttentionProblem<S>& p, const S* weights) {
   const Index count = p.batch * p.heads * p.queries * p.keys;
   if (p.dropout.p == 0) return {std::shared_ptr<const S>(), weights};
-  const auto dropped = copy_buffer(weights, count);
-  p.dropout.multiply(count, dropped.get());
+  const auto dropped = make_buffer<S>(count);
+  dropout_forward(p.dropout.stream, p.dropout.p, DropoutSizes{count, 1, 1}, weights, dropped.get());
   return dropped;
 }
 /// output = (weights Z) value, Z the dropout factors
@@ -165,9 +193,10 @@ void weighted_sum_backward(const AttentionProblem<S>& p, const S* weights, const
       const auto g = make_buffer<S>(Q * K);
       gemm<S>(Side::plain, Side::transposed, Q, K, D, S(1), output_gradient.at(b, 0, h), output_gradient.position,
               p.value.at(b, 0, p.key_head(h)), p.value.position, S(0), g.get(), K);
-      if (p.dropout.p > 0) p.dropout.multiply(s, Q * K, g.get());
+      if (p.dropout.p > 0) detail::drop(p.dropout, s, Q * K, g.get());
       for (Index at = 0; at < Q * K; ++at) dw[s + at] += weights[s + at] != S(0) ? g.get()[at] : S(0);
     });
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,20 +1,20 @@
-#pragma once
 /// The one product inside the fused attention kernels: small, on panels that stay in the first-level cache.
+#ifndef ATTEND_KERNELS_ATTENTION_TILE
+#define ATTEND_KERNELS_ATTENTION_TILE
 #include <cstring>
 
 #include "attend/core/tensor.hpp"
-#include "attend/simd/lanes.hpp"
+#include "attend/simd/vector.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/kernels/attention_tile.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace detail {
 
-#if defined(__AVX512F__)
-constexpr int tile_vector_bytes = 64;
-#elif defined(__AVX__)
-constexpr int tile_vector_bytes = 32;
-#else
-constexpr int tile_vector_bytes = 16;
-#endif
+constexpr int tile_vector_bytes = static_cast<int>(simd::widest_bytes);
 constexpr int tile_rows = tile_vector_bytes == 64 ? 8 : 4;
 
 /// Which operand's zeros are weights that must not touch the other operand, NaN or not.
@@ -105,4 +105,6 @@ inline bool all_finite(const S* x, Index rows, Index columns, Index stride) {
 }
 
 }  // namespace detail
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

@@ -1,9 +1,9 @@
-#pragma once
+#ifndef ATTEND_KERNELS_CONVOLUTION
+#define ATTEND_KERNELS_CONVOLUTION
 #include "attend/kernels/depthwise_convolution.hpp"
 #include "attend/kernels/gather_product.hpp"
 
 ATTEND_BEGIN
-
 namespace detail {
 
 inline Gather convolution_gather(const ConvolutionShape& s) {
@@ -37,6 +37,22 @@ inline ConvolutionPhase convolution_phase(Index first, Index extent, Index kerne
 }
 
 }  // namespace detail
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/convolution.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH_OF(packed_convolution_size)
+ATTEND_DISPATCH(pack_convolution)
+ATTEND_DISPATCH(fill_pixels)
+ATTEND_DISPATCH(convolution_forward)
+ATTEND_DISPATCH(convolution_backward_input)
+ATTEND_DISPATCH(convolution_backward_weight)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 /// Numbers in the packed form of a convolution's weight.
 template <class S>
@@ -104,7 +120,7 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
   struct Phase {
     detail::Gather gather;
     detail::Scatter to;
-    std::vector<std::shared_ptr<S>> packed;  // for each group
+    std::vector<std::shared_ptr<S> > packed;  // for each group
   };
   std::vector<Phase> phases;
   for (Index first_h = 0; first_h < std::min(s.stride.height, s.height); ++first_h)
@@ -166,4 +182,5 @@ void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S*
   }
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

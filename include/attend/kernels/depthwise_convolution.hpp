@@ -1,8 +1,13 @@
-#pragma once
+#ifndef ATTEND_KERNELS_DEPTHWISE_CONVOLUTION
+#define ATTEND_KERNELS_DEPTHWISE_CONVOLUTION
 #include "attend/core/recycler.hpp"
 #include "attend/kernels/convolution_shape.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/kernels/depthwise_convolution.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 /// y[.., c] = bias[c] + sum over taps of w[tap, c] x[.., c];  w: (kh, kw, channels)
 template <class S>
@@ -102,4 +107,5 @@ void depthwise_backward_weight(const ConvolutionShape& s, const S* x, const S* d
     }
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

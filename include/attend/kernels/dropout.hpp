@@ -1,17 +1,29 @@
-#pragma once
 /// Dropout by counter: whether number i of the draws drops is a function of the stream and i, so any thread draws any
 /// part, and the backward pass draws again.
+#ifndef ATTEND_KERNELS_DROPOUT
+#define ATTEND_KERNELS_DROPOUT
 #include "attend/core/threads.hpp"
 #include "attend/simd/philox.hpp"
 #include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
-
 /// x is (outer, repeats, inner); one draw for each (outer, inner), shared by its repeats.
 struct DropoutSizes {
   Index outer, repeats, inner;
   Index size() const { return outer * repeats * inner; }
 };
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/dropout.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH(dropout_forward)
+ATTEND_DISPATCH(dropout_backward)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 namespace detail {
 constexpr Index dropout_unit = 1024;  ///< draws at a time
@@ -83,4 +95,5 @@ void dropout_backward(const Rng& stream, double p, const DropoutSizes& s, const 
   });
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,5 +1,6 @@
-#pragma once
 /// Products whose left matrix is read out of a feature map: convolution as a matrix product without the matrix.
+#ifndef ATTEND_KERNELS_GATHER_PRODUCT
+#define ATTEND_KERNELS_GATHER_PRODUCT
 #include <algorithm>
 #include <vector>
 
@@ -39,6 +40,17 @@ struct Scatter {
   Index first_h = 0, first_w = 0;
   Index step_h = 1, step_w = 1;
 };
+
+}  // namespace detail
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/gather_product.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+namespace detail {
 
 template <class S>
 ATTEND_INLINE void copy_run(const S* from, Index count, S* to) {
@@ -174,4 +186,6 @@ void gather_transposed_product(const Gather& g, const S* source, const S* d, Ind
 }
 
 }  // namespace detail
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

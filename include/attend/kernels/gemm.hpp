@@ -1,15 +1,37 @@
-#pragma once
 /// The one matrix product of the library. Every element of C has the same bits wherever it lies in the matrix, whatever
 /// m, n and the number of threads: a row alone gives what it gives in a batch. Products of a few million operations use
 /// the threads.
 ///
 /// For weights packed once and for A made on the fly see kernels/gemm_packed.hpp; tiles and instructions:
 /// kernels/gemm_tile.hpp.
+#ifndef ATTEND_KERNELS_GEMM
+#define ATTEND_KERNELS_GEMM
 #include "attend/kernels/gemm_packed.hpp"
 
 ATTEND_BEGIN
-
 enum class Zeros { multiplied, skipped };  // skipped: a zero of A never touches its row of B, NaN or not
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/gemm.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+/// gemm<S>(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros):  C = alpha op(A) op(B) + beta C
+/// with op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta = 0 ignores what C holds,
+/// alpha = 0 what A and B hold. C overlaps neither.
+template <class S>
+struct gemm_entry {
+  void operator()(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b,
+                  Index ldb, S beta, S* c, Index ldc, Zeros zeros = Zeros::multiplied) const {
+    ATTEND_PICK(gemm<S>(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros));
+  }
+};
+template <class S>
+inline constexpr gemm_entry<S> gemm{};
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 namespace detail {
 
@@ -55,8 +77,6 @@ void gemm_narrow(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, c
 
 }  // namespace detail
 
-/// C = alpha op(A) op(B) + beta C;  op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta =
-/// 0 ignores what C holds, alpha = 0 what A and B hold. C overlaps neither.
 template <class S>
 void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb,
           S beta, S* c, Index ldc, Zeros zeros) {
@@ -104,4 +124,5 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
   }
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,4 +1,3 @@
-#pragma once
 /// The building blocks of `gemm`, for kernels that make A on the fly (convolution) or keep B packed (weights of a
 /// layer).
 ///
@@ -16,6 +15,8 @@
 /// Each block is asked for once per block of columns of C (mostly once), from any thread. Rows may be cut anywhere, k
 /// only where `KBlocks` says. The optional epilogue(row, rows, col, cols, c, ldc) sees every part of C once, finished
 /// and still in the cache; c points to its element (row, col).
+#ifndef ATTEND_KERNELS_GEMM_PACKED
+#define ATTEND_KERNELS_GEMM_PACKED
 #include <algorithm>
 
 #include "attend/core/recycler.hpp"
@@ -24,7 +25,6 @@
 #include "attend/simd/transpose.hpp"
 
 ATTEND_BEGIN
-
 /// k in blocks that depend on k alone: the order of additions is a property of the product.
 struct KBlocks {
   static constexpr Index largest = 256;
@@ -48,6 +48,47 @@ struct PlainRows {
   static constexpr bool in_place = true;
   const S* block(Index row, Index, Index k0, Index, S*, Index&) const { return data + row * ld + k0; }
 };
+struct NoEpilogue {
+  template <class S>
+  void operator()(Index, Index, Index, Index, S*, Index) const {}
+};
+
+namespace detail {
+
+/// Uninitialised memory of this thread for the time of one call.
+template <class S>
+class Scratch {
+ public:
+  explicit Scratch(Index count)
+      : bytes_(static_cast<std::size_t>(count) * sizeof(S)),
+        data_(count > 0 ? static_cast<S*>(Recycler::acquire(bytes_)) : nullptr) {}
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() {
+    if (data_) Recycler::give_back(data_, bytes_);
+  }
+  S* get() const { return data_; }
+
+ private:
+  std::size_t bytes_;
+  S* data_;
+};
+
+}  // namespace detail
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/gemm_packed.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH_OF(packed_size)
+ATTEND_DISPATCH(pack_b)
+ATTEND_DISPATCH(gemm_packed)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 /// A in memory as its transpose, row-major (k, m).
 template <class S>
 struct TransposedRows {
@@ -82,31 +123,7 @@ MadeRows<S, order, F> made_rows(F f) {
   return {f};
 }
 
-struct NoEpilogue {
-  template <class S>
-  void operator()(Index, Index, Index, Index, S*, Index) const {}
-};
-
 namespace detail {
-
-/// Uninitialised memory of this thread for the time of one call.
-template <class S>
-class Scratch {
- public:
-  explicit Scratch(Index count)
-      : bytes_(static_cast<std::size_t>(count) * sizeof(S)),
-        data_(count > 0 ? static_cast<S*>(Recycler::acquire(bytes_)) : nullptr) {}
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() {
-    if (data_) Recycler::give_back(data_, bytes_);
-  }
-  S* get() const { return data_; }
-
- private:
-  std::size_t bytes_;
-  S* data_;
-};
 
 template <class S>
 constexpr Index padded(Index n) {
@@ -137,20 +154,20 @@ struct Strips {
 /// Columns [col, col + cols) of one block of k of B as a strip of vectors, zeros beyond.
 template <class S>
 void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Index ld, S* out) {
-  using V = typename gemm_tile::Vector<S>::type;
+  using V = simd::Vector<S>;
   constexpr int lanes = static_cast<int>(gemm_tile::lanes<S>);
   if (side == Side::plain) {
     const Index whole = cols / lanes * lanes, bytes = (cols - whole) * static_cast<Index>(sizeof(S));
     for (Index l = 0; l < depth; ++l, b += ld, out += width) {
       V v;
       for (Index j = 0; j < whole; j += lanes) {
-        gemm_tile::load(v, b + j);
-        gemm_tile::store(out + j, v);
+        v = simd::load(b + j);
+        simd::store(out + j, v);
       }
       if (bytes == 0) continue;
       v = V{};
       std::memcpy(&v, b + whole, static_cast<std::size_t>(bytes));
-      gemm_tile::store(out + whole, v);
+      simd::store(out + whole, v);
     }
     return;
   }
@@ -160,7 +177,7 @@ void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Ind
       const Index valid = std::min<Index>(lanes, depth - l);
       if (valid == lanes && cols - j >= lanes) {
 #pragma GCC unroll 16
-        for (int i = 0; i < lanes; ++i) gemm_tile::load(square[i], b + (j + i) * ld + l);
+        for (int i = 0; i < lanes; ++i) square[i] = simd::load(b + (j + i) * ld + l);
       } else {
         for (int i = 0; i < std::min<Index>(lanes, cols - j); ++i)
           std::memcpy(&square[i], b + (j + i) * ld + l, static_cast<std::size_t>(valid) * sizeof(S));
@@ -168,7 +185,7 @@ void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Ind
       simd::transpose(square);
 #pragma GCC unroll 16
       for (int i = 0; i < lanes; ++i)
-        if (i < valid) gemm_tile::store(out + (l + i) * width + j, square[i]);
+        if (i < valid) simd::store(out + (l + i) * width + j, square[i]);
     }
 }
 
@@ -334,4 +351,5 @@ void gemm_packed(Index m, Index n, Index k, S alpha, const A& a, const S* packed
   detail::multiply<false>(m, n, k, alpha, a, strips, beta, c, ldc, epilogue);
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

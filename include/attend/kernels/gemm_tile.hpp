@@ -1,51 +1,32 @@
-#pragma once
 /// The inner loop of every matrix product: a tile of C, held in registers, gathers products over one block of k.
 ///
 /// Whatever the tile's shape, an element of C goes through the same operations in the same order: acc = fma(a, b, acc)
 /// over the block, then c += alpha acc, always in vector registers. So its bits do not depend on where it lies, on how
 /// m and n are cut into tiles, or on the number of threads.
+#ifndef ATTEND_KERNELS_GEMM_TILE
+#define ATTEND_KERNELS_GEMM_TILE
 #include <cstring>
 
 #include "attend/core/tensor.hpp"
-#include "attend/simd/lanes.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
-
 enum class Side { plain, transposed };
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/gemm_tile.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 
 namespace gemm_tile {
 
-#if defined(__AVX512F__)
-constexpr std::size_t vector_bytes = 64;
-constexpr Index tile_rows = 8;  // 8 x 3 accumulators of 32 registers
-#elif defined(__AVX__)
-constexpr std::size_t vector_bytes = 32;
-constexpr Index tile_rows = 4;  // 4 x 3 accumulators of 16 registers
-#elif defined(__aarch64__)
-constexpr std::size_t vector_bytes = 16;
-constexpr Index tile_rows = 8;
-#else
-constexpr std::size_t vector_bytes = 16;
-constexpr Index tile_rows = 4;
-#endif
-constexpr Index tile_vectors = 3;  // the widest tile, in vectors
+constexpr Index tile_rows = ATTEND_LEVEL == 3 ? 8 : 4;  // times 3 vectors of accumulators: 24 of 32 registers, 12 of 16
+constexpr Index tile_vectors = 3;                       // the widest tile, in vectors
 
-template <class S>
-constexpr Index lanes = static_cast<Index>(vector_bytes / sizeof(S));
-
-template <class S>
-struct Vector {
-  typedef S type __attribute__((vector_size(vector_bytes)));
-};
-
-template <class V, class S>
-ATTEND_INLINE void load(V& v, const S* p) {
-  std::memcpy(&v, p, sizeof(V));
-}
-template <class V, class S>
-ATTEND_INLINE void store(S* p, const V& v) {
-  std::memcpy(p, &v, sizeof(V));
-}
+using simd::lanes;
+using simd::Vector;
 
 /// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); row l of B
 /// starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
@@ -62,14 +43,14 @@ struct Tile {
 
 template <int height, int width, Side side, bool skips_zeros, class S>
 ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
-  using V = typename Vector<S>::type;
+  using V = Vector<S>;
   V sum[height][width] = {};
   const S *a = tile.a, *b = tile.b;
   const Index lda = tile.lda, ldb = tile.ldb;
   const auto step = [&] {
     V row[width];
 #pragma GCC unroll 8
-    for (int j = 0; j < width; ++j) load(row[j], b + j * lanes<S>);
+    for (int j = 0; j < width; ++j) row[j] = simd::load(b + j * lanes<S>);
 #pragma GCC unroll 8
     for (int i = 0; i < height; ++i) {
       const S element = side == Side::plain ? a[i * lda] : a[i];
@@ -99,10 +80,9 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
     for (int i = 0; i < height; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < width; ++j) {
-        V c;
-        load(c, tile.c + i * tile.ldc + j * lanes<S>);
+        V c = simd::load(tile.c + i * tile.ldc + j * lanes<S>);
         update(c, sum[i][j]);
-        store(tile.c + i * tile.ldc + j * lanes<S>, c);
+        simd::store(tile.c + i * tile.ldc + j * lanes<S>, c);
       }
     }
     return;
@@ -117,4 +97,6 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
 }
 
 }  // namespace gemm_tile
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

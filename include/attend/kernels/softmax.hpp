@@ -1,12 +1,25 @@
-#pragma once
 /// Softmax over the middle axis of (outer, n, inner), forward beside backward. Backward adds.
+#ifndef ATTEND_KERNELS_SOFTMAX
+#define ATTEND_KERNELS_SOFTMAX
 #include <algorithm>
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
 #include "attend/simd/math.hpp"
 
+#define ATTEND_KERNELS "attend/kernels/softmax.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
 ATTEND_BEGIN
+ATTEND_DISPATCH(softmax_forward)
+ATTEND_DISPATCH(softmax_backward)
+ATTEND_DISPATCH(log_softmax_forward)
+ATTEND_DISPATCH(log_softmax_backward)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace detail {
 
 inline Index softmax_grain(Index n, Index inner) { return std::max<Index>(1, 8192 / std::max<Index>(1, n * inner)); }
@@ -25,7 +38,7 @@ void softmax_statistics(Index outer, Index n, Index inner, const S* x, const F& 
       for (Index j = 0; j < n; ++j)
         for (Index c = 0; c < inner; ++c) top[c] = slab[j * inner + c] > top[c] ? slab[j * inner + c] : top[c];
       for (Index j = 0; j < n; ++j)
-        for (Index c = 0; c < inner; ++c) sum[c] += attend::exp(slab[j * inner + c] - top[c]);
+        for (Index c = 0; c < inner; ++c) sum[c] += simd::exp(slab[j * inner + c] - top[c]);
       f(o * n * inner, top, sum);
     }
   });
@@ -68,14 +81,14 @@ void softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
         const S* from = x + o * n;
         S* to = y + o * n;
         const S top = detail::maximum_of_row(n, from);
-        for (Index j = 0; j < n; ++j) to[j] = attend::exp(from[j] - top);
+        for (Index j = 0; j < n; ++j) to[j] = simd::exp(from[j] - top);
         const S inverse = 1 / detail::sum_of_row<S>(n, [to](Index j) { return to[j]; });
         for (Index j = 0; j < n; ++j) to[j] *= inverse;
       }
     });
   detail::softmax_statistics(outer, n, inner, x, [&](Index at, const S* top, const S* sum) {
     for (Index j = 0; j < n; ++j, at += inner)
-      for (Index c = 0; c < inner; ++c) y[at + c] = attend::exp(x[at + c] - top[c]) / sum[c];
+      for (Index c = 0; c < inner; ++c) y[at + c] = simd::exp(x[at + c] - top[c]) / sum[c];
   });
 }
 
@@ -91,16 +104,16 @@ void log_softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
         S e[64], sum = 0;
         for (Index first = 0; first < n; first += 64) {
           const Index count = std::min<Index>(64, n - first);
-          for (Index j = 0; j < count; ++j) e[j] = attend::exp(from[first + j] - top);
+          for (Index j = 0; j < count; ++j) e[j] = simd::exp(from[first + j] - top);
           sum += detail::sum_of_row<S>(count, [&e](Index j) { return e[j]; });
         }
-        const S log_sum = attend::log(sum);
+        const S log_sum = simd::log(sum);
         for (Index j = 0; j < n; ++j) to[j] = (from[j] - top) - log_sum;
       }
     });
   detail::softmax_statistics(outer, n, inner, x, [&](Index at, const S* top, const S* sum) {
     for (Index j = 0; j < n; ++j, at += inner)
-      for (Index c = 0; c < inner; ++c) y[at + c] = (x[at + c] - top[c]) - attend::log(sum[c]);
+      for (Index c = 0; c < inner; ++c) y[at + c] = (x[at + c] - top[c]) - simd::log(sum[c]);
   });
 }
 
@@ -140,7 +153,7 @@ void log_softmax_backward(Index outer, Index n, Index inner, const S* y, const S
         const S *v = y + o * n, *g = dy + o * n;
         S* to = dx + o * n;
         const S total = detail::sum_of_row<S>(n, [g](Index j) { return g[j]; });
-        for (Index j = 0; j < n; ++j) to[j] += g[j] - attend::exp(v[j]) * total;
+        for (Index j = 0; j < n; ++j) to[j] += g[j] - simd::exp(v[j]) * total;
       }
     });
   parallel_for(outer, detail::softmax_grain(n, inner), [&](Index begin, Index end) {
@@ -151,9 +164,10 @@ void log_softmax_backward(Index outer, Index n, Index inner, const S* y, const S
       for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
         for (Index c = 0; c < inner; ++c) total[c] += dy[at + c];
       for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c) dx[at + c] += dy[at + c] - attend::exp(y[at + c]) * total[c];
+        for (Index c = 0; c < inner; ++c) dx[at + c] += dy[at + c] - simd::exp(y[at + c]) * total[c];
     }
   });
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,5 +1,6 @@
-#pragma once
 /// What lets one branch-free function serve a float, a double, and the compiler's vectors of them (`vector_size`).
+#ifndef ATTEND_SIMD_LANES
+#define ATTEND_SIMD_LANES
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -14,19 +15,28 @@
 #include "attend/core/inline.hpp"
 #include "attend/core/namespace.hpp"
 
+#define ATTEND_KERNELS "attend/simd/lanes.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
 ATTEND_BEGIN
+namespace simd = base::simd;  // for code outside the regions
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace simd {
 
 template <class V, class = void>
 struct Lanes {  // of a vector
-  using Scalar = std::remove_cv_t<std::remove_reference_t<decltype(std::declval<V&>()[0])>>;
+  using Scalar = std::remove_cv_t<std::remove_reference_t<decltype(std::declval<V&>()[0])> >;
   using Word = std::conditional_t<sizeof(Scalar) == 4, std::uint32_t, std::uint64_t>;
 #if defined(__GNUC__) || defined(__clang__)
   typedef Word Bits __attribute__((vector_size(sizeof(V))));
 #endif
 };
 template <class V>
-struct Lanes<V, std::enable_if_t<std::is_floating_point_v<V>>> {
+struct Lanes<V, std::enable_if_t<std::is_floating_point_v<V> > > {
   using Scalar = V;
   using Word = std::conditional_t<sizeof(V) == 4, std::uint32_t, std::uint64_t>;
   using Bits = Word;
@@ -58,7 +68,7 @@ ATTEND_INLINE V from_bits(Bits<V> bits) {
 template <class V, class Mask>
 ATTEND_INLINE V select(Mask held, V yes, V no) {
   if constexpr (std::is_floating_point_v<V>) {
-    const Bits<V> mask = Bits<V>(0) - static_cast<Bits<V>>(held);
+    const Bits<V> mask = Bits<V>(0) - static_cast<Bits<V> >(held);
     return from_bits<V>((bits_of(yes) & mask) | (bits_of(no) & ~mask));
   } else {
     return held ? yes : no;
@@ -70,20 +80,20 @@ ATTEND_INLINE V select(Mask held, V yes, V no) {
 template <class V>
 ATTEND_INLINE V multiply_add(V a, V b, V c) {
   if constexpr (std::is_floating_point_v<V>) {
-#if defined(__FMA__) || defined(__AVX512F__) || defined(__aarch64__)
+#if ATTEND_LEVEL >= 2 || defined(__aarch64__)
     if constexpr (sizeof(V) == 4)
       return __builtin_fmaf(a, b, c);
     else
       return __builtin_fma(a, b, c);
 #endif
   }
-#if defined(__AVX512F__)
+#if ATTEND_LEVEL == 3
   else if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
     return _mm512_fmadd_ps(a, b, c);
   else if constexpr (sizeof(V) == 64)
     return _mm512_fmadd_pd(a, b, c);
 #endif
-#if defined(__FMA__)
+#if ATTEND_LEVEL >= 2
   else if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
     return _mm256_fmadd_ps(a, b, c);
   else if constexpr (sizeof(V) == 32)
@@ -113,4 +123,6 @@ ATTEND_INLINE V polynomial(V x, const Scalar<V> (&c)[n]) {
 }
 
 }  // namespace simd
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

@@ -1,4 +1,3 @@
-#pragma once
 /// exp, log, tanh, sigmoid and erf without branches, tables or calls: a plain loop over them becomes vector code,
 /// whatever the instruction set, and a row means the same bits wherever it lies. NaN stays NaN; infinities give the
 /// limits, so that exp(-inf) is exactly 0. What would be a subnormal result of exp or sigmoid is 0: subnormals slow the
@@ -9,11 +8,33 @@
 ///                       exp   expm1   log   tanh   sigmoid   erf
 ///             float       1       2     1      3         3   1.5
 ///             double      1       2     1      3         3     2
+#ifndef ATTEND_SIMD_MATH
+#define ATTEND_SIMD_MATH
 #include <limits>
 
 #include "attend/simd/lanes.hpp"
 
+#define ATTEND_KERNELS "attend/simd/math.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
 ATTEND_BEGIN
+ATTEND_INLINE float exp(float x) { return simd::exp(x); }
+ATTEND_INLINE double exp(double x) { return simd::exp(x); }
+ATTEND_INLINE float expm1(float x) { return simd::expm1(x); }
+ATTEND_INLINE double expm1(double x) { return simd::expm1(x); }
+ATTEND_INLINE float log(float x) { return simd::log(x); }
+ATTEND_INLINE double log(double x) { return simd::log(x); }
+ATTEND_INLINE float tanh(float x) { return simd::tanh(x); }
+ATTEND_INLINE double tanh(double x) { return simd::tanh(x); }
+ATTEND_INLINE float sigmoid(float x) { return simd::sigmoid(x); }
+ATTEND_INLINE double sigmoid(double x) { return simd::sigmoid(x); }
+ATTEND_INLINE float erf(float x) { return simd::erf(x); }
+ATTEND_INLINE double erf(double x) { return simd::erf(x); }
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace simd {
 
 /// x = n ln 2 + r, |r| <= ln 2 / 2, for |x| <= 1100 (NaN gives NaN).
@@ -52,8 +73,8 @@ ATTEND_INLINE V expm1_reduced(V r) {
 /// 2^n for normal results.
 template <class V>
 ATTEND_INLINE V power_of_two(Bits<V> n) {
-  constexpr int digits = std::numeric_limits<Scalar<V>>::digits - 1,
-                bias = std::numeric_limits<Scalar<V>>::max_exponent - 1;
+  constexpr int digits = std::numeric_limits<Scalar<V> >::digits - 1,
+                bias = std::numeric_limits<Scalar<V> >::max_exponent - 1;
   return from_bits<V>((n + bias) << digits);
 }
 
@@ -191,17 +212,5 @@ ATTEND_INLINE V erf(V x) {
 
 }  // namespace simd
 
-ATTEND_INLINE float exp(float x) { return simd::exp(x); }
-ATTEND_INLINE double exp(double x) { return simd::exp(x); }
-ATTEND_INLINE float expm1(float x) { return simd::expm1(x); }
-ATTEND_INLINE double expm1(double x) { return simd::expm1(x); }
-ATTEND_INLINE float log(float x) { return simd::log(x); }
-ATTEND_INLINE double log(double x) { return simd::log(x); }
-ATTEND_INLINE float tanh(float x) { return simd::tanh(x); }
-ATTEND_INLINE double tanh(double x) { return simd::tanh(x); }
-ATTEND_INLINE float sigmoid(float x) { return simd::sigmoid(x); }
-ATTEND_INLINE double sigmoid(double x) { return simd::sigmoid(x); }
-ATTEND_INLINE float erf(float x) { return simd::erf(x); }
-ATTEND_INLINE double erf(double x) { return simd::erf(x); }
-
-ATTEND_END
+ATTEND_END_ISA
+#endif

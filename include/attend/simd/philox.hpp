@@ -1,15 +1,21 @@
-#pragma once
 /// Many words of a random stream at once: the numbers that Rng::bits_at gives, a vector of blocks at a time.
+#ifndef ATTEND_SIMD_PHILOX
+#define ATTEND_SIMD_PHILOX
 #include "attend/core/rng.hpp"
 #include "attend/simd/lanes.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/simd/philox.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace simd {
 namespace detail {
 
-#if defined(__AVX512F__)
+#if ATTEND_LEVEL == 3
 typedef std::uint64_t Wide __attribute__((vector_size(64)));
-#elif defined(__AVX2__)
+#elif ATTEND_LEVEL >= 2
 typedef std::uint64_t Wide __attribute__((vector_size(32)));
 #else
 typedef std::uint64_t Wide __attribute__((vector_size(16)));
@@ -17,9 +23,9 @@ typedef std::uint64_t Wide __attribute__((vector_size(16)));
 
 /// Product of the low halves of each lane.
 ATTEND_INLINE Wide low_product(Wide a, Wide b) {
-#if defined(__AVX512F__)
+#if ATTEND_LEVEL == 3
   return (Wide)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);  // g++ 12 warns of the plain one
-#elif defined(__AVX2__)
+#elif ATTEND_LEVEL >= 2
   return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b);
 #elif defined(__SSE2__)
   return (Wide)_mm_mul_epu32((__m128i)a, (__m128i)b);
@@ -71,4 +77,6 @@ inline void random_words(const Rng& stream, std::uint64_t first, std::ptrdiff_t 
 }
 
 }  // namespace simd
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

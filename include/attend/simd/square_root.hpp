@@ -1,22 +1,28 @@
-#pragma once
+#ifndef ATTEND_SIMD_SQUARE_ROOT
+#define ATTEND_SIMD_SQUARE_ROOT
 #include <cmath>
 
 #include "attend/simd/vector.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/simd/square_root.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace simd {
 
 /// Correctly rounded, as std::sqrt; of a number or a vector.
 template <class V>
 ATTEND_INLINE V square_root(V x) {
   if constexpr (std::is_floating_point_v<V>) return std::sqrt(x);
-#if defined(__AVX512F__)
+#if ATTEND_LEVEL == 3
   else if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
     return (V)_mm512_sqrt_ps((__m512)x);
   else if constexpr (sizeof(V) == 64)
     return (V)_mm512_sqrt_pd((__m512d)x);
 #endif
-#if defined(__AVX__)
+#if ATTEND_LEVEL >= 2
   else if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
     return (V)_mm256_sqrt_ps((__m256)x);
   else if constexpr (sizeof(V) == 32)
@@ -35,4 +41,6 @@ ATTEND_INLINE V square_root(V x) {
 }
 
 }  // namespace simd
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

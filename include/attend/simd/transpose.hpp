@@ -1,10 +1,16 @@
-#pragma once
 /// Transposes a square of as many vectors as a vector has lanes, in registers.
+#ifndef ATTEND_SIMD_TRANSPOSE
+#define ATTEND_SIMD_TRANSPOSE
 #include <utility>
 
 #include "attend/simd/lanes.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/simd/transpose.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace simd {
 namespace detail {
 
@@ -42,4 +48,6 @@ ATTEND_INLINE void transpose(V (&rows)[lanes]) {
 }
 
 }  // namespace simd
-ATTEND_END
+
+ATTEND_END_ISA
+#endif

@@ -1,16 +1,22 @@
-#pragma once
 /// The widest vector of the instruction set, and memory in and out of it.
+#ifndef ATTEND_SIMD_VECTOR
+#define ATTEND_SIMD_VECTOR
 #include <algorithm>
 #include <cstddef>
 
 #include "attend/simd/lanes.hpp"
 
-ATTEND_BEGIN
+#define ATTEND_KERNELS "attend/simd/vector.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
 namespace simd {
 
-#if defined(__AVX512F__)
+#if ATTEND_LEVEL == 3
 constexpr std::size_t widest_bytes = 64;
-#elif defined(__AVX__)
+#elif ATTEND_LEVEL >= 2
 constexpr std::size_t widest_bytes = 32;
 #else
 constexpr std::size_t widest_bytes = 16;
@@ -78,4 +84,6 @@ ATTEND_INLINE void map(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) 
 }
 
 }  // namespace simd
-ATTEND_END
+
+ATTEND_END_ISA
+#endif
