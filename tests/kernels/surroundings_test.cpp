@@ -38,7 +38,7 @@ struct Attention {
     p.value = head_rows<const float>(v.data(), n, heads, dim);
   }
   void forward() {
-    attention_forward<float>(p, head_rows<float>(y.data(), length, heads, dim), maximum.data(), inverse_sum.data());
+    attention_forward(p, head_rows<float>(y.data(), length, heads, dim), maximum.data(), inverse_sum.data());
   }
   void backward() {
     std::vector<float> dq(q.size()), dk(q.size()), dv(q.size());
@@ -48,7 +48,7 @@ struct Attention {
     g.query = head_rows<float>(dq.data(), length, heads, dim);
     g.key = head_rows<float>(dk.data(), length, heads, dim);
     g.value = head_rows<float>(dv.data(), length, heads, dim);
-    attention_backward<float>(p, g);
+    attention_backward(p, g);
   }
 };
 
@@ -59,7 +59,7 @@ std::vector<float> everything() {
   for (Side side : {Side::plain, Side::transposed})
     gemm<float>(side, side, m, n, k, 1, a.data(), side == Side::plain ? k : m, b.data(), side == Side::plain ? n : k, 1,
                 c.data(), n);
-  softmax_forward<float>(m, n, 1, c.data(), c.data());
+  softmax_forward(m, n, Index(1), std::as_const(c).data(), c.data());
   Attention attention(100);
   attention.forward();
   attention.backward();
@@ -145,11 +145,11 @@ TEST_F(Subnormals, FM_2_2_masked_attention_is_no_slower_than_without_a_mask) {
 TEST_F(Subnormals, FM_2_2_softmax_of_masked_rows_is_no_slower_and_gives_exact_zeros) {
   const Index rows = 64, n = 512;
   auto x = numbers(rows * n, 1), y = x;
-  const double base = cost([&] { softmax_forward<float>(rows, n, 1, x.data(), y.data()); });
+  const double base = cost([&] { softmax_forward(rows, n, Index(1), std::as_const(x).data(), y.data()); });
   auto masked = x;
   for (std::size_t i = 0; i < masked.size(); ++i)
     if (i % 2) masked[i] = i % 4 == 1 ? -std::numeric_limits<float>::infinity() : -95.0f;
-  EXPECT_LT(cost([&] { softmax_forward<float>(rows, n, 1, masked.data(), y.data()); }), 3 * base);
+  EXPECT_LT(cost([&] { softmax_forward(rows, n, Index(1), std::as_const(masked).data(), y.data()); }), 3 * base);
   for (std::size_t i = 0; i < y.size(); ++i) {
     EXPECT_NE(std::fpclassify(y[i]), FP_SUBNORMAL);
     EXPECT_EQ(y[i] * static_cast<float>(i % 4 == 1), 0.0f);

@@ -48,6 +48,22 @@ struct PlainRows {
   static constexpr bool in_place = true;
   const S* block(Index row, Index, Index k0, Index, S*, Index&) const { return data + row * ld + k0; }
 };
+/// A made by f(row, rows, k0, depth, out, ld) in blocks: out[i ld + l] (plain) or out[l ld + i] (transposed).
+template <class S, Side order, class F>
+struct MadeRows {
+  static constexpr Side side = order;
+  F f;
+  static constexpr bool in_place = false;
+  const S* block(Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) const {
+    f(row, rows, k0, depth, scratch, block_ld);
+    return scratch;
+  }
+};
+template <class S, Side order = Side::plain, class F>
+MadeRows<S, order, F> made_rows(F f) {
+  return {f};
+}
+
 struct NoEpilogue {
   template <class S>
   void operator()(Index, Index, Index, Index, S*, Index) const {}
@@ -107,22 +123,6 @@ struct TransposedRows {
     return scratch;
   }
 };
-/// A made by f(row, rows, k0, depth, out, ld) in blocks: out[i ld + l] (plain) or out[l ld + i] (transposed).
-template <class S, Side order, class F>
-struct MadeRows {
-  static constexpr Side side = order;
-  F f;
-  static constexpr bool in_place = false;
-  const S* block(Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) const {
-    f(row, rows, k0, depth, scratch, block_ld);
-    return scratch;
-  }
-};
-template <class S, Side order = Side::plain, class F>
-MadeRows<S, order, F> made_rows(F f) {
-  return {f};
-}
-
 namespace detail {
 
 template <class S>
