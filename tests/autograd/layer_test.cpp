@@ -48,6 +48,52 @@ TEST(Call, FM_2_3_into_may_write_over_the_input) {
   EXPECT_TRUE(std::equal(to.data(), to.data() + to.size(), before.data()));
 }
 
+/// x + x + x, noting where each sum was made.
+struct Tripled : Layer<Tripled> {
+  Variable<float, 2> forward(const Variable<float, 2>& x) const {
+    const auto twice = x + x, thrice = twice + x;
+    *made = {twice.data(), thrice.data()};
+    if (keep) *kept = {twice};
+    return thrice;
+  }
+  bool keep = false;
+  std::shared_ptr<std::vector<const float*>> made = std::make_shared<std::vector<const float*>>();
+  std::shared_ptr<std::vector<Variable<float, 2>>> kept = std::make_shared<std::vector<Variable<float, 2>>>();
+};
+struct Doubled : Layer<Doubled> {
+  Variable<float, 2> forward(const Variable<float, 2>& x) const {
+    const auto twice = x + x;
+    *made = twice.data();
+    return twice;
+  }
+  std::shared_ptr<const float*> made = std::make_shared<const float*>(nullptr);
+};
+TEST(Call, a_result_is_made_in_the_memory_that_it_is_wanted_in) {
+  const auto x = random_tensor<float, 2>({5, 7}, 1);
+  Tensor<float, 2> y(5, 7);
+  const float* const memory = y.data();
+  const Doubled doubled;
+  doubled.into(y, x);
+  EXPECT_EQ(*doubled.made, memory);
+  const Tensor<float, 2> z = doubled(x);
+  EXPECT_EQ(*doubled.made, z.data());
+  EXPECT_TRUE(same(y, z));
+
+  const Tripled tripled;  // the first sum takes the place and lives on: the second is copied
+  tripled.into(y, x);
+  EXPECT_EQ((*tripled.made)[0], memory);
+  EXPECT_TRUE(same(y, tripled(x)));
+  auto over = x;
+  tripled.into(over, over);
+  EXPECT_TRUE(same(y, over));
+  EXPECT_NE((*tripled.made)[0], over.data());  // it is the input
+
+  Tripled keeping = tripled;
+  keeping.keep = true;
+  EXPECT_EQ(error_of([&] { keeping.into(y, x); }),
+            "[into] the layer keeps a value of this call that lies in y; call it without into()");
+}
+
 TEST(Call, a_residual_is_written_alike_for_tensors_and_variables) {
   Rng rng(2);
   const Dense<float> dense({4, 4}, rng);

@@ -85,22 +85,62 @@ auto call(const Self& layer, const Options& options, const In&... in) {
   }
 }
 
-template <class Out, class S, int R>
-void copy_into(Out& y, const Variable<S, R>& result) {
-  static_assert(
-      TensorTraits<Out>::value && std::is_same_v<typename TensorTraits<Out>::Scalar, S> && TensorTraits<Out>::rank == R,
-      "attend: into() needs a Tensor or TensorMap of the result's rank and scalar");
-  if constexpr (std::is_same_v<Out, Tensor<S, R>>) {
-    if (shape_of(y) != result.shape()) y.resize(result.shape());
+/// The shape of y becomes the result's, or must be it.
+template <int R, class Out>
+void match_shape(Out& y, const Shape<R>& shape) {
+  using Traits = TensorTraits<Out>;
+  if constexpr (std::is_same_v<Out, Tensor<typename Traits::Scalar, R>>) {
+    if (shape_of(y) != shape) y.resize(shape);
   }
-  require(shape_of(y) == result.shape(), "into",
-          [&] { return "y has shape " + to_string(shape_of(y)) + "; the result has " + to_string(result.shape()); });
-  std::copy_n(result.data(), y.size(), y.data());
+  require(shape_of(y) == shape, "into",
+          [&] { return "y has shape " + to_string(shape_of(y)) + "; the result has " + to_string(shape); });
+}
+/// Do the numbers of y and x lie apart?
+template <class Y, class X>
+bool apart(const Y& y, const X& x) {
+  const auto begin = [](const auto& t) { return reinterpret_cast<std::uintptr_t>(t.data()); };
+  const auto end = [&](const auto& t) { return begin(t) + static_cast<std::size_t>(t.size()) * sizeof(*t.data()); };
+  return end(y) <= begin(x) || end(x) <= begin(y);
+}
+
+/// The call's result in y. The last operation mostly writes there itself; where it could not, the result is copied.
+template <class Out, class Self, class Options, class... In>
+void call_into(Out& y, const Self& layer, const Options& options, const In&... in) {
+  using Result = decltype(call(layer, options, in...));
+  static_assert(IsVariable<Result>::value, "attend: into() needs a layer with one result");
+  if constexpr (IsVariable<Result>::value) {
+    using S = typename Result::Scalar;
+    static_assert(TensorTraits<Out>::value && std::is_same_v<typename TensorTraits<Out>::Scalar, S> &&
+                      TensorTraits<Out>::rank == Result::rank,
+                  "attend: into() needs a Tensor or TensorMap of the result's rank and scalar");
+    Destination destination((apart(y, in) && ...) ? y.data() : nullptr, static_cast<std::size_t>(y.size()) * sizeof(S));
+    {
+      const Result result = call(layer, options, in...);
+      match_shape<Result::rank>(y, result.shape());  // an equal number of elements keeps its memory
+      if (result.data() != y.data()) std::copy_n(result.data(), y.size(), y.data());
+    }
+    require<OptionError>(!destination.taken(), "into",
+                         [] { return "the layer keeps a value of this call that lies in y; call it without into()"; });
+  }
+}
+/// The call's result as tensors. A result of the shape of the first argument, the most frequent case, is made in place.
+template <class Self, class Options, class First, class... In>
+auto call_for_tensors(const Self& layer, const Options& options, const First& first, const In&... in) {
+  using Result = decltype(call(layer, options, first, in...));
+  if constexpr (IsVariable<Result>::value && !IsVariable<First>::value) {
+    if constexpr (std::is_same_v<VariableOf<First>, Result>) {
+      Tensor<typename Result::Scalar, Result::rank> y(shape_of(first));
+      call_into(y, layer, options, first, in...);
+      return y;
+    } else
+      return call(layer, options, first, in...).tensor();
+  } else
+    return map_result<Tensor>(call(layer, options, first, in...), [](const auto& v) { return v.tensor(); });
 }
 }  // namespace detail
 
 /// Calling a layer: tensors in, tensors out (nothing recorded); a Variable among them, Variables out. The call's
-/// options come last, in braces. `into` writes the result into the user's tensor instead.
+/// options come last, in braces. `into` writes the result into the user's tensor instead (which holds anything if the call throws).
 template <class Self>
 class Layer {
   template <class L, class B>
@@ -127,11 +167,11 @@ class Layer {
 
   template <class Y, class A, class L = Self>
   void into(Y&& y, const A& a, const typename L::CallOptions& options = {}) const {
-    if constexpr (detail::fits<Self, A>()) detail::copy_into(y, detail::call(self(), options, a));
+    if constexpr (detail::fits<Self, A>()) detail::call_into(y, self(), options, a);
   }
   template <class Y, class A, class B, class L = Self, Input<L, B> = 0>
   void into(Y&& y, const A& a, const B& b, const typename L::CallOptions& options = {}) const {
-    if constexpr (detail::fits<Self, A, B>()) detail::copy_into(y, detail::call(self(), options, a, b));
+    if constexpr (detail::fits<Self, A, B>()) detail::call_into(y, self(), options, a, b);
   }
 
   template <class Node, class Visit>
@@ -147,7 +187,7 @@ class Layer {
       return detail::map_result<Variable>(detail::call(self(), options, in...),
                                           [](const auto& v) { return v.owned(); });
     else
-      return detail::map_result<Tensor>(detail::call(self(), options, in...), [](const auto& v) { return v.tensor(); });
+      return detail::call_for_tensors(self(), options, in...);
   }
 };
 

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/destination.hpp"
 #include "attend/autograd/tape.hpp"
 
 ATTEND_BEGIN
@@ -32,7 +33,7 @@ class Operation {
     const Index size = element_count(shape);
     using V = Variable<S, static_cast<int>(R)>;
     return tape_ ? V(shape, make_buffer<S>(size), tape_->new_node(size, records_), tape_->link())
-                 : V(shape, make_buffer<S>(size));
+                 : V(shape, Destination::buffer<S>(size));
   }
   /// Where to write a result of this operation.
   template <int R>

@@ -1,6 +1,7 @@
 #pragma once
 #include <unordered_map>
 
+#include "attend/autograd/destination.hpp"
 #include "attend/autograd/walk.hpp"
 
 ATTEND_BEGIN
@@ -103,10 +104,13 @@ class Recording {
     if (known == layers_.end()) return;
     Tape<S>* tape = common_tape<S>("recording", value);
     if (tape && tape->recording() && tape->can_want(value)) tape->want(value);
-    entries_.push_back({detail::join(known->second, what),
-                        {value.shape().begin(), value.shape().end()},
-                        &type_tag<Variable<S, R>>,
-                        std::make_shared<Variable<S, R>>(value.owned())});
+    entries_.push_back(
+        {detail::join(known->second, what),
+         {value.shape().begin(), value.shape().end()},
+         &type_tag<Variable<S, R>>,
+         std::make_shared<Variable<S, R>>(Destination::holds(value.data())
+                                              ? Variable<S, R>(value.shape(), copy_buffer(value.data(), value.size()))
+                                              : value.owned())});
   }
   static inline thread_local Recording* current_ = nullptr;
   Recording* outer_;
