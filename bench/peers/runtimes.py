@@ -1,4 +1,5 @@
 """The peers: each turns a computation into ways to call it, and is asked for its fastest."""
+import copy
 import os
 
 import numpy as np
@@ -28,39 +29,44 @@ class Torch(Runtime):
 
     def ways(self, computation, threads):
         for name, module, inputs in computation.variants():
-            if hasattr(computation, "step"):
-                step = computation.step(self.prepare)
-                yield name, step, computation.step_results
-            elif computation.training:
-                yield name, *self.with_gradients(computation, module, inputs)
-            else:
-                yield name, *self.inference(computation, module.eval(), inputs)
+            with_results = self.inference if computation.kind == "forward" else self.with_gradients
+            yield name, *with_results(computation, module, inputs)
 
     def inference(self, computation, module, inputs):
-        ready = self.prepare(module)
+        ready = self.prepare(module.eval())
         call = lambda: ready(*inputs)
         return call, lambda: computation.results(call())
 
     def with_gradients(self, computation, module, inputs):
-        module = module.train()
-        ready, dy = self.prepare(module), computation.output_gradient()
-        names = computation.wanted_names
-        leaves = tuple(x.detach().requires_grad_() for x in inputs[:len(names)])
-        rest = inputs[len(names):]
-        drop = getattr(computation, "drop", lambda *_: None)
-        if computation.options["pass"] == "training":
-            call = lambda: torch.autograd.grad(ready(*leaves, *rest), leaves, dy)
+        module.train()
+        untrained = copy.deepcopy(module)
+        wanted = [x.detach().requires_grad_() for x in inputs[:len(computation.wanted)]]
+        inputs = [*wanted, *inputs[len(wanted):]]
+        with torch.no_grad():
+            y = module(*inputs)
+            dy = torch.empty_like(y).copy_(computation.output_gradient())
+        leaves = [*wanted, *module.parameters()]
+        computation.drop(module, True)
+        ready = self.prepare(module)
+        if computation.kind == "training":
+            call = lambda: torch.autograd.grad(ready(*inputs), leaves, dy)
+        elif computation.kind == "backward":
+            kept = ready(*inputs)
+            call = lambda: torch.autograd.grad(kept, leaves, dy, retain_graph=True)
         else:
-            y = ready(*leaves, *rest)
-            call = lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
+            optimizer = torch.optim.SGD(module.parameters(), lr=1e-6)
+
+            def call():
+                optimizer.zero_grad()
+                ready(*inputs).backward(dy)
+                optimizer.step()
 
         def results():
-            drop(module, False)
-            y = module(*leaves, *rest)
-            found = torch.autograd.grad(y, leaves, dy)
-            drop(module, True)
-            return {**computation.results(y.detach()), **computation.gradients(found)}
-        drop(module, True)
+            y = untrained(*inputs)
+            named = dict(untrained.named_parameters())
+            found = torch.autograd.grad(y, [*wanted, *named.values()], dy)
+            return {**computation.results(y.detach()), **computation.gradients(
+                dict(zip(computation.wanted, found)), dict(zip(named, found[len(wanted):])))}
         return call, results
 
 
@@ -91,7 +97,7 @@ class OnnxRuntime(Runtime):
     """ONNX Runtime on the CPU: all optimisations, inputs and outputs bound."""
 
     def ways(self, computation, threads):
-        if computation.training or hasattr(computation, "step"):
+        if computation.kind != "forward":
             raise NotImplementedError("no training")
         for name, model, feeds, back in computation.onnx_models():
             yield from self.way(name, model.SerializeToString(), feeds, back, computation, threads)
@@ -141,7 +147,7 @@ class OpenVino(Runtime):
     """OpenVINO on the CPU: float32 kept, one request at a time."""
 
     def ways(self, computation, threads):
-        if computation.training or hasattr(computation, "step"):
+        if computation.kind != "forward":
             raise NotImplementedError("no training")
         import openvino
         _, module, inputs = next(iter(computation.variants()))
@@ -151,11 +157,11 @@ class OpenVino(Runtime):
         compiled = openvino.Core().compile_model(model, "CPU", {
             "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
         request = compiled.create_infer_request()
-        keep = [x.numpy() for x in inputs]
-        for i, x in enumerate(keep):
+        given = [x.numpy() for x in inputs]  # the request does not keep them alive
+        for i, x in enumerate(given):
             request.set_input_tensor(i, openvino.Tensor(x, shared_memory=True))
 
-        def call():
+        def call(given=given):
             request.start_async()
             request.wait()
         yield "converted from PyTorch", call, lambda: computation.results(

@@ -6,33 +6,80 @@ made of them, in their precision.
 import importlib
 import pkgutil
 
-import torch
-
 _known = {}
 
 
 class Computation:
-    """Subclasses give `variants` and `results`; those with a backward pass say in `wanted` what is differentiated."""
+    """Subclasses give `variants` and `results`; those with a backward pass also `wanted` and `gradients`."""
+
+    wanted = ()  # names of the first inputs, of which gradients are taken; those of all parameters are
 
     def __init__(self, tensors, options):
         self.tensors, self.options = tensors, options
-        self.dtype = next(t.dtype for t in tensors.values() if t.is_floating_point())
+        self.kind = options["pass"]  # forward, backward, training (both) or step (both, and the optimizer's)
 
     def variants(self):
-        """(name, module, inputs), the same computation in several memory layouts; the first is what is exported."""
+        """(name, module, inputs), the same computation in several layouts or spellings; the first is what is exported."""
         raise NotImplementedError
 
     def results(self, output):
         """The module's output under the names and in the layout of the benchmark program."""
         raise NotImplementedError
 
+    def output_gradient(self):
+        raise NotImplementedError
+
+    def gradients(self, inputs, parameters):
+        """The same for gradients, given by name."""
+        raise NotImplementedError
+
+    def drop(self, module, on):
+        """Turns dropout on for timing, off for comparing."""
+
     def onnx_models(self):
-        """(name, model, feeds, order of axes of the output): forms that ONNX Runtime may run faster than an export."""
+        """(name, model, feeds, back): forms that ONNX Runtime may run faster than an export, and what makes of their
+        result the module's."""
         return []
 
-    @property
-    def training(self):
-        return self.options.get("pass", "forward") != "forward"
+
+class LayerComputation(Computation):
+    """A layer with parameters that is called with x; feature maps are (batch, height, width, channels) in the file."""
+
+    wanted = ("x",)
+    evaluated = True  # without gradients
+
+    def module(self):
+        raise NotImplementedError
+
+    def filled(self, module):
+        state = {n[len("layer."):]: t for n, t in self.tensors.items() if n.startswith("layer.")}
+        module = module.to(self.tensors["x"].dtype)
+        module.load_state_dict(state)
+        return module
+
+    def variants(self):
+        import torch
+        x = self.tensors["x"]
+        if x.dim() == 4:
+            x = x.permute(0, 3, 1, 2)
+            yield "channels first", self.filled(self.module()), (x.contiguous(),)
+            yield "channels last", self.filled(self.module()).to(memory_format=torch.channels_last), (x,)
+        else:
+            yield "as it is", self.filled(self.module()), (x,)
+
+    @staticmethod
+    def last(x):
+        return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+
+    def results(self, output):
+        return {"output": self.last(output)}
+
+    def output_gradient(self):
+        dy = self.tensors["gradient"]
+        return dy.permute(0, 3, 1, 2) if dy.dim() == 4 else dy
+
+    def gradients(self, inputs, parameters):
+        return {"output.x": self.last(inputs["x"]), **{f"output.layer.{n}": g for n, g in parameters.items()}}
 
 
 def computes(name):

@@ -31,14 +31,13 @@ class Attention(Computation):
     def results(self, output):
         return {"output": output.transpose(1, 2)}
 
-    # With a backward pass: gradients of these inputs, from this gradient of the output.
-    wanted_names = ("query", "key", "value")
+    wanted = ("query", "key", "value")
 
     def output_gradient(self):
-        return self.tensors["gradient"].transpose(1, 2).contiguous()
+        return self.tensors["gradient"].transpose(1, 2)
 
-    def gradients(self, found):
-        return {f"output.{name}": g.transpose(1, 2) for name, g in zip(self.wanted_names, found)}
+    def gradients(self, inputs, parameters):
+        return {f"output.{name}": g.transpose(1, 2) for name, g in inputs.items()}
 
     def drop(self, module, on):
         module.dropout = float(self.options["dropout"]) if on else 0.0
