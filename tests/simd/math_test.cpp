@@ -54,6 +54,9 @@ TEST(Math, FM_2_2_ErrorsInUnitsOfTheLastPlaceAreAsTheHeaderStates) {
       {"exp float near 0", WORST(float, exp, exp_exact, -1, 1), 1},
       {"exp double", WORST(double, exp, exp_exact, -708.396, 709.782), 1},
       {"exp double near 0", WORST(double, exp, exp_exact, -1, 1), 1},
+      {"exp_nonpositive float", WORST(float, simd::exp_nonpositive, exp_exact, -87.3365, 0), 5},
+      {"exp_nonpositive float near 0", WORST(float, simd::exp_nonpositive, exp_exact, -16, 0), 2.5},
+      {"exp_nonpositive double", WORST(double, simd::exp_nonpositive, exp_exact, -708.396, 0), 1},
       {"expm1 float", WORST(float, expm1, expm1_exact, -90, 88.7228), 2},
       {"expm1 float near 0", WORST(float, expm1, expm1_exact, -2, 2), 2},
       {"expm1 double", WORST(double, expm1, expm1_exact, -720, 709.782), 2},
@@ -88,6 +91,10 @@ void check_special_values() {
   EXPECT_EQ(attend::exp(S(0)), S(1));
   EXPECT_EQ(attend::exp(S(1e30)), inf);
   EXPECT_EQ(attend::exp(S(-1e30)), S(0));
+  EXPECT_EQ(attend::simd::exp_nonpositive(-inf), S(0));
+  EXPECT_FALSE(std::signbit(attend::simd::exp_nonpositive(-inf)));
+  EXPECT_EQ(attend::simd::exp_nonpositive(S(0)), S(1));
+  EXPECT_EQ(attend::simd::exp_nonpositive(S(-1e30)), S(0));
   EXPECT_EQ(attend::expm1(-inf), S(-1));
   EXPECT_EQ(attend::expm1(inf), inf);
   EXPECT_EQ(attend::expm1(S(0)), S(0));
@@ -108,6 +115,7 @@ void check_special_values() {
   EXPECT_EQ(attend::erf(S(0)), S(0));
   for (S x : {nan, -nan}) {
     EXPECT_TRUE(std::isnan(attend::exp(x)));
+    EXPECT_TRUE(std::isnan(attend::simd::exp_nonpositive(x)));
     EXPECT_TRUE(std::isnan(attend::expm1(x)));
     EXPECT_TRUE(std::isnan(attend::log(x)));
     EXPECT_TRUE(std::isnan(attend::tanh(x)));
@@ -124,6 +132,7 @@ template <class S>
 void check_no_subnormals(S from, S to) {
   for (S x = from; x > to; x -= S(0.001)) {
     EXPECT_NE(std::fpclassify(attend::exp(x)), FP_SUBNORMAL) << x;
+    EXPECT_NE(std::fpclassify(attend::simd::exp_nonpositive(x)), FP_SUBNORMAL) << x;
     EXPECT_NE(std::fpclassify(attend::sigmoid(x)), FP_SUBNORMAL) << x;
   }
 }

@@ -42,32 +42,37 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
   parallel_for(p.batch * p.heads * blocks, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(Block::scratch(p) + p.value_dim * lanes);
     Block block(p, memory.get());
-    S* const sum_v = memory.get() + Block::scratch(p);  // (value_dim, lanes)
+    S* const sum_v = memory.get() + Block::scratch(p);  // (value_dim, width)
+    detail::RunningSoftmax<S> running;
     for (Index unit = begin; unit < end; ++unit) {
       block.start(unit / blocks / p.heads, unit / blocks % p.heads, unit % blocks * lanes);
-      S top[lanes], sum[lanes], shrink[lanes];
-      std::fill_n(top, lanes, Block::nothing);
-      std::fill_n(sum, lanes, S(0));
-      std::fill_n(sum_v, p.value_dim * lanes, S(0));
+      running.start();
+      bool first_tile = true;
       block.for_each_tile([&](Index key, Index keys) {
-        const bool hides = block.score(key, keys);
-        if (block.exponentiate(keys, top, sum, shrink))
-          for (Index d = 0; d < p.value_dim; ++d)
-            for (Index i = 0; i < lanes; ++i) sum_v[d * lanes + i] *= shrink[i];
+        const bool hides = block.score(key, keys, running.top);
+        block.exponentiate(keys, running);
         if (p.dropout.p > 0) block.drop(key, keys, block.scores);
         const S* value = p.value.at(block.b, key, p.key_head(block.h));
-        const auto zeros = block.zeros_if(hides, detail::TileZeros::of_b, value, keys, p.value_dim, p.value.position);
-        detail::tile_product<S>(zeros, true, p.value_dim, block.width, keys, value, 1, p.value.position, block.scores,
-                                lanes, sum_v, lanes);
+        detail::TileProduct<S> product{value, 1, p.value.position, block.scores, block.width, sum_v, block.width, keys};
+        if (!first_tile) product.keep = running.shrink;
+        detail::tile_product(product, p.value_dim, block.width,
+                             block.zeros_if(hides, TileZeros::of_b, value, keys, p.value_dim, p.value.position));
+        first_tile = false;
       });
+      alignas(64) S inverse[lanes];
+      for (Index i = 0; i < lanes; ++i)
+        inverse[i] = i >= block.count || running.sum[i] == S(0) ? S(0) : 1 / running.sum[i];
       for (Index i = 0; i < block.count; ++i) {
-        const S inverse = sum[i] == S(0) ? S(0) : 1 / sum[i];
         const Index row = p.row(block.b, block.h, block.first + i);
-        maximum[row] = top[i] == Block::nothing ? S(0) : top[i];
-        inverse_sum[row] = inverse;
-        S* out = output.at(block.b, block.first + i, block.h);
-        for (Index d = 0; d < p.value_dim; ++d) out[d] = sum[i] == S(0) ? S(0) : sum_v[d * lanes + i] * inverse;
+        maximum[row] = running.top[i] == Block::nothing ? S(0) : running.top[i];
+        inverse_sum[row] = inverse[i];
       }
+      if (first_tile) std::fill_n(sum_v, p.value_dim * block.width, S(0));
+      detail::panel_to_rows(sum_v, block.width, block.count, p.value_dim, inverse,
+                            [&](Index i, Index d, simd::Vector<S> v, Index n) {
+                              S* to = output.at(block.b, block.first + i, block.h) + d;
+                              n == Block::step ? simd::store(to, v) : simd::store_part(to, v, n);
+                            });
     }
   });
 }
@@ -83,15 +88,15 @@ void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* 
     Block block(p, memory.get());
     for (Index unit = begin; unit < end; ++unit) {
       block.start(unit / blocks / p.heads, unit / blocks % p.heads, unit % blocks * lanes);
-      S top[lanes], inverse[lanes];
+      alignas(64) S top[lanes], inverse[lanes];
       block.statistics(maximum, inverse_sum, top, inverse);
       S* const rows = weights + p.row(block.b, block.h, block.first) * p.keys;
       std::fill_n(rows, block.count * p.keys, S(0));
       block.for_each_tile([&](Index key, Index keys) {
-        block.score(key, keys);
+        block.score(key, keys, nullptr);
         block.weigh(keys, top, inverse);
         for (Index i = 0; i < block.count; ++i)
-          for (Index j = 0; j < keys; ++j) rows[i * p.keys + key + j] = block.scores[j * lanes + i];
+          for (Index j = 0; j < keys; ++j) rows[i * p.keys + key + j] = block.scores[j * block.width + i];
       });
     }
   });
@@ -103,30 +108,30 @@ void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* 
 template <class S>
 void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S>& g) {
   using Block = detail::AttentionBlock<S>;
-  constexpr Index lanes = Block::lanes;
-  const Index wide = detail::tile_lanes<S>;
+  constexpr Index lanes = Block::lanes, wide = Block::step;
   const Index dim = (p.dim + wide - 1) / wide * wide, value_dim = (p.value_dim + wide - 1) / wide * wide;
   const bool shared_batch = g.bias && p.bias_stride[0] == 0, shared_heads = g.bias && p.bias_stride[1] == 0;
   const Index sample_units = shared_batch ? 1 : p.batch, head_units = shared_heads ? 1 : p.key_heads;
   const Index heads_per_key = p.heads / p.key_heads;
+  const auto ones = make_buffer<S>(std::max({dim, value_dim, lanes}), S(1));
 
   const auto one_key_head = [&](Index b, Index key_head, Block& block, S* scratch) {
-    S* const out_gradient = scratch;                             // (value_dim, lanes)
-    S* const d_scores = out_gradient + p.value_dim * lanes;      // (attention_keys, lanes)
-    S* const dropped = d_scores + attention_keys * lanes;        // (attention_keys, lanes)
-    S* const query_gradient = dropped + attention_keys * lanes;  // (dim, lanes)
+    S* const out_gradient = scratch;                             // (value_dim, width)
+    S* const d_scores = out_gradient + p.value_dim * lanes;      // (attention_keys, width)
+    S* const dropped = d_scores + attention_keys * lanes;        // (attention_keys, width)
+    S* const query_gradient = dropped + attention_keys * lanes;  // (dim, width)
     S* const query_rows = query_gradient + p.dim * lanes;        // (lanes, dim), padded
     S* const gradient_rows = query_rows + lanes * dim;           // (lanes, value_dim), padded
     S* const key_sum = gradient_rows + lanes * value_dim;        // (keys, dim), padded
     S* const value_sum = key_sum + p.keys * dim;                 // (keys, value_dim), padded
     std::fill_n(key_sum, p.keys * (dim + value_dim), S(0));
+    std::fill_n(query_rows, lanes * (dim + value_dim), S(0));
     for (Index h = key_head * heads_per_key; h < (key_head + 1) * heads_per_key; ++h)
       for (Index first = 0; first < p.queries; first += lanes) {
         block.start(b, h, first);
         block.transpose(g.output_gradient, p.value_dim, S(1), out_gradient);
-        std::fill_n(query_gradient, p.dim * lanes, S(0));
-        std::fill_n(query_rows, lanes * (dim + value_dim), S(0));
-        S top[lanes], inverse[lanes], mean[lanes] = {};
+        std::fill_n(query_gradient, p.dim * block.width, S(0));
+        alignas(64) S top[lanes], inverse[lanes], mean[lanes] = {};
         block.statistics(g.maximum, g.inverse_sum, top, inverse);
         for (Index i = 0; i < block.count; ++i) {
           const S *q = p.query.at(b, first + i, h), *o = g.output.at(b, first + i, h),
@@ -139,43 +144,45 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
         const bool finite_query = detail::all_finite(query_rows, block.count, p.dim, dim);
         const bool finite_gradient = detail::all_finite(gradient_rows, block.count, p.value_dim, value_dim);
         block.for_each_tile([&](Index key, Index keys) {
-          const bool hides = block.score(key, keys);
+          const bool hides = block.score(key, keys, nullptr);
           block.weigh(keys, top, inverse);
           S* const weights = block.scores;
           const S *k = p.key.at(b, key, key_head), *v = p.value.at(b, key, key_head);
-          detail::tile_product<S>(detail::TileZeros::multiplied, false, keys, block.width, p.value_dim, v,
-                                  p.value.position, 1, out_gradient, lanes, d_scores, lanes);
+          const Index width = block.width;
+          detail::tile_product<S>({v, p.value.position, 1, out_gradient, width, d_scores, width, p.value_dim}, keys,
+                                  width);
           const S* used = weights;
           if (p.dropout.p > 0) {
-            std::copy_n(weights, keys * lanes, dropped);
+            std::copy_n(weights, keys * width, dropped);
             block.drop(key, keys, d_scores, dropped);
             used = dropped;
           }
           block.differentiate(keys, weights, mean, d_scores);
           if (g.value)
-            detail::tile_product<S>(hides && !finite_gradient ? detail::TileZeros::of_a : detail::TileZeros::multiplied,
-                                    true, keys, value_dim, block.width, used, lanes, 1, gradient_rows, value_dim,
-                                    value_sum + key * value_dim, value_dim);
+            detail::tile_product<S>({used, width, 1, gradient_rows, value_dim, value_sum + key * value_dim, value_dim,
+                                     block.count, ones.get()},
+                                    keys, value_dim,
+                                    hides && !finite_gradient ? TileZeros::of_a : TileZeros::multiplied);
           if (g.key)
-            detail::tile_product<S>(hides && !finite_query ? detail::TileZeros::of_a : detail::TileZeros::multiplied,
-                                    true, keys, dim, block.width, d_scores, lanes, 1, query_rows, dim,
-                                    key_sum + key * dim, dim);
+            detail::tile_product<S>(
+                {d_scores, width, 1, query_rows, dim, key_sum + key * dim, dim, block.count, ones.get()}, keys, dim,
+                hides && !finite_query ? TileZeros::of_a : TileZeros::multiplied);
           if (g.query)
-            detail::tile_product<S>(block.zeros_if(hides, detail::TileZeros::of_b, k, keys, p.dim, p.key.position),
-                                    true, p.dim, block.width, keys, k, 1, p.key.position, d_scores, lanes,
-                                    query_gradient, lanes);
+            detail::tile_product<S>({k, 1, p.key.position, d_scores, width, query_gradient, width, keys, ones.get()},
+                                    p.dim, width,
+                                    block.zeros_if(hides, TileZeros::of_b, k, keys, p.dim, p.key.position));
           if (g.bias && key < p.mask.keys) {
             S* bias = g.bias + b * p.bias_stride[0] + h * p.bias_stride[1] + first * p.bias_stride[2] +
                       key * p.bias_stride[3];
             for (Index i = 0; i < block.count; ++i)
               for (Index j = 0; j < keys; ++j)
-                bias[i * p.bias_stride[2] + j * p.bias_stride[3]] += d_scores[j * lanes + i];
+                bias[i * p.bias_stride[2] + j * p.bias_stride[3]] += d_scores[j * width + i];
           }
         });
         if (g.query)
           for (Index i = 0; i < block.count; ++i) {
             S* to = g.query.at(b, first + i, h);
-            for (Index c = 0; c < p.dim; ++c) to[c] += p.scale * query_gradient[c * lanes + i];
+            for (Index c = 0; c < p.dim; ++c) to[c] += p.scale * query_gradient[c * block.width + i];
           }
       }
     for (Index j = 0; g.key && j < p.keys; ++j) detail::add_row(p.dim, key_sum + j * dim, g.key.at(b, j, key_head));

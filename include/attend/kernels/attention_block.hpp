@@ -1,8 +1,9 @@
-/// A tile of attention at work: the scores of `attention_queries` queries, side by side in vector lanes, and
-/// `attention_keys` keys below each other.
+/// A tile of attention at work: the scores of some queries, side by side in vector lanes, and `attention_keys` keys
+/// below each other.
 #ifndef ATTEND_KERNELS_ATTENTION_BLOCK
 #define ATTEND_KERNELS_ATTENTION_BLOCK
 #include "attend/core/threads.hpp"
+#include "attend/kernels/attention_panel.hpp"
 #include "attend/kernels/attention_problem.hpp"
 #include "attend/kernels/attention_tile.hpp"
 #include "attend/kernels/dropout.hpp"
@@ -15,36 +16,44 @@
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
 
-constexpr Index attention_queries = 32;
+template <class S>
+constexpr Index attention_queries = detail::tile_vectors* simd::lanes<S>;
 constexpr Index attention_keys = 64;
 
 namespace detail {
 
-/// A block of queries and its panels, which lie in one piece of scratch memory. Lanes without a query hold zeros.
+/// Of each lane: the largest score, the sum of exponentials, and what was there before. Lanes without a query see
+/// scores of 0.
+template <class S>
+struct RunningSoftmax {
+  static constexpr Index lanes = attention_queries<S>;
+  alignas(64) S top[lanes], before[lanes], sum[lanes], shrink[lanes];
+  void start() {
+    std::fill_n(top, lanes, -std::numeric_limits<S>::infinity());
+    std::copy_n(top, lanes, before);
+    std::fill_n(sum, lanes, S(0));
+  }
+};
+
+/// A block of queries and its panels, which lie in one piece of scratch memory.
 template <class S>
 struct AttentionBlock {
-  static constexpr Index lanes = attention_queries;
-  typedef S Vector __attribute__((vector_size(tile_vector_bytes)));
-  static constexpr Index step = tile_lanes<S>;
+  using Vector = simd::Vector<S>;
+  static constexpr Index lanes = attention_queries<S>, step = simd::lanes<S>;
   static constexpr S nothing = -std::numeric_limits<S>::infinity();
 
   const AttentionProblem<S>& p;
   Index b = 0, h = 0, first = 0, count = 0;  // sample, head, first query, number of queries
   Index width = 0;                           // lanes in use: count, rounded up to whole vectors
-  S* query;                                  // (dim, lanes), scaled
-  S* scores;                                 // (attention_keys, lanes)
+  S* query;                                  // (dim, width), scaled
+  S* scores;                                 // (attention_keys, width)
 
   AttentionBlock(const AttentionProblem<S>& problem, S* scratch)
       : p(problem), query(scratch), scores(scratch + problem.dim * lanes) {}
   static Index scratch(const AttentionProblem<S>& p) { return (p.dim + attention_keys) * lanes; }
 
-  /// rows (count, columns), one below the other in memory -> panel (columns, lanes)
   void transpose(const HeadRows<const S>& rows, Index columns, S factor, S* panel) const {
-    if (count < width) std::fill_n(panel, columns * lanes, S(0));
-    for (Index i = 0; i < count; ++i) {
-      const S* row = rows.at(b, first + i, h);
-      for (Index d = 0; d < columns; ++d) panel[d * lanes + i] = row[d] * factor;
-    }
+    rows_to_panel(rows.at(b, first, h), rows.position, count, columns, factor, panel, width);
   }
   void start(Index sample, Index head, Index first_query) {
     b = sample, h = head, first = first_query, count = std::min(lanes, p.queries - first_query);
@@ -62,100 +71,61 @@ struct AttentionBlock {
     }
     for (Index k0 = p.mask.keys; k0 < p.keys; k0 += attention_keys) tile(k0, std::min(attention_keys, p.keys - k0));
   }
-  /// scores = scale k q^T + bias, -inf where the mask forbids. True if it forbids any.
-  bool score(Index key, Index keys) {
-    tile_product<S>(TileZeros::multiplied, false, keys, width, p.dim, p.key.at(b, key, p.key_head(h)), p.key.position,
-                    1, query, lanes, scores, lanes);
-    if (key >= p.mask.keys) return false;
-    if (p.bias) {
-      const S* bias =
-          p.bias + b * p.bias_stride[0] + h * p.bias_stride[1] + first * p.bias_stride[2] + key * p.bias_stride[3];
-      for (Index j = 0; j < keys; ++j)
-        for (Index i = 0; i < count; ++i) scores[j * lanes + i] += bias[i * p.bias_stride[2] + j * p.bias_stride[3]];
+
+  /// scores = scale k q^T + bias, -inf where the mask forbids; `top`, if given, rises to the largest of each lane.
+  /// True if the mask forbids any.
+  bool score(Index key, Index keys, S* top) {
+    alignas(64) S ones[lanes];
+    TileProduct<S> product{p.key.at(b, key, p.key_head(h)), p.key.position, 1, query, width, scores, width, p.dim};
+    const bool ordinary = key < p.mask.keys;
+    if (ordinary && p.bias) {
+      load_bias(key, keys);
+      std::fill_n(ones, width, S(1));
+      product.keep = ones;
     }
-    if (p.mask.all(first, first + count - 1, key, key + keys)) return false;
-    const AttentionMask& m = p.mask;  // the range of tiles has seen to the lengths
-    bool hides = false;
-    for (Index j = 0; j < keys; ++j) {
-      S* row = scores + j * lanes;
-      const bool ignored = m.ignored && m.ignored[b * m.ignored_stride[0] + (key + j) * m.ignored_stride[1]];
-      const Index from = std::clamp<Index>(key + j - m.highest - first, 0, count);
-      const Index to = ignored ? from : std::clamp<Index>(key + j - m.lowest - first + 1, from, count);
-      std::fill(row, row + from, nothing);
-      std::fill(row + to, row + count, nothing);
-      hides = hides || to - from < count;
-      if (!m.allowed) continue;
-      const bool* allowed = m.allowed + b * m.allowed_stride[0] + h * m.allowed_stride[1] +
-                            first * m.allowed_stride[2] + (key + j) * m.allowed_stride[3];
-      for (Index i = from; i < to; ++i)
-        if (!allowed[i * m.allowed_stride[2]]) {
-          row[i] = nothing;
-          hides = true;
-        }
-    }
-    return hides;
+    const bool hides = ordinary && !p.mask.all(first, first + count - 1, key, key + keys);
+    if (!hides) product.top = top;
+    tile_product(product, keys, width);
+    return hides && hide(key, keys, top);
   }
-  /// Scores to exp(score - top), with `top` the running maximum and `sum` the running sum of each lane. `shrink` is
-  /// what earlier exponentials must be multiplied with; false if that is 1 everywhere.
-  bool exponentiate(Index keys, S* top, S* sum, S* shrink) {
-    bool grew = false;
+  /// Scores to exp(score - top), where `running.before` was the largest score of the tiles before; `shrink` is what
+  /// their exponentials must be multiplied with.
+  void exponentiate(Index keys, RunningSoftmax<S>& running) {
     for (Index at = 0; at < width; at += step) {
-      Vector before, now, total, exponential, factor;
-      std::memcpy(&before, top + at, sizeof before);
-      now = before;
-      for (Index j = 0; j < keys; ++j) {
-        std::memcpy(&exponential, scores + j * lanes + at, sizeof(Vector));
-        now = simd::select(exponential > now, exponential, now);  // a NaN is passed over, and found by the sum
-      }
+      const Vector before = simd::load(running.before + at), now = simd::load(running.top + at);
       const Vector shift = shift_of(now);
-      factor = simd::select(now == before, simd::all<Vector>(S(1)), simd::exp(before - shift));
+      const Vector factor = simd::select(now == before, simd::all<Vector>(S(1)), simd::exp_nonpositive(before - shift));
       Vector added = {};
-      for (Index j = 0; j < keys; ++j) {
-        std::memcpy(&exponential, scores + j * lanes + at, sizeof(Vector));
-        exponential = simd::exp(exponential - shift);
-        added += exponential;
-        std::memcpy(scores + j * lanes + at, &exponential, sizeof(Vector));
+      S* x = scores + at;
+      for (Index j = 0; j < keys; ++j, x += width) {
+        const Vector e = simd::exp_nonpositive(simd::load(x) - shift);
+        added += e;
+        simd::store(x, e);
       }
-      std::memcpy(&total, sum + at, sizeof total);
-      total = total * factor + added;
-      std::memcpy(sum + at, &total, sizeof total);
-      std::memcpy(top + at, &now, sizeof now);
-      std::memcpy(shrink + at, &factor, sizeof factor);
-      for (Index i = at; i < at + step; ++i) grew = grew || shrink[i] != S(1);
+      simd::store(running.sum + at, simd::multiply_add(simd::load(running.sum + at), factor, added));
+      simd::store(running.before + at, now);
+      simd::store(running.shrink + at, factor);
     }
-    return grew;
-  }
-  /// Where nothing was seen so far, 0 in place of the maximum: -inf - (-inf) does not come up.
-  static ATTEND_INLINE Vector shift_of(const Vector& top) {
-    return simd::select(top == simd::all<Vector>(nothing), simd::all<Vector>(S(0)), top);
   }
   /// Weights from scores and saved statistics; exact zeros where forbidden, even in a row of NaN, and in lanes without
   /// a query.
   void weigh(Index keys, const S* maximum, const S* inverse_sum) {
     for (Index at = 0; at < width; at += step) {
-      Vector shift, inverse, x;
-      std::memcpy(&shift, maximum + at, sizeof shift);
-      std::memcpy(&inverse, inverse_sum + at, sizeof inverse);
-      for (Index j = 0; j < keys; ++j) {
-        std::memcpy(&x, scores + j * lanes + at, sizeof x);
-        x = simd::exp(x - shift);
-        x = simd::select(x == Vector{}, Vector{}, x * inverse);
-        std::memcpy(scores + j * lanes + at, &x, sizeof x);
+      const Vector shift = simd::load(maximum + at), inverse = simd::load(inverse_sum + at);
+      S* x = scores + at;
+      for (Index j = 0; j < keys; ++j, x += width) {
+        const Vector e = simd::exp_nonpositive(simd::load(x) - shift);
+        simd::store(x, simd::select(e == Vector{}, Vector{}, e * inverse));
       }
     }
-    for (Index j = 0; j < keys; ++j)
-      for (Index i = count; i < width; ++i) scores[j * lanes + i] = 0;
   }
   /// Gradients of the weights to gradients of the scores: w (d - mean); zero where the weight is.
   void differentiate(Index keys, const S* weights, const S* mean, S* gradients) const {
     for (Index at = 0; at < width; at += step) {
-      Vector m, w, d;
-      std::memcpy(&m, mean + at, sizeof m);
+      const Vector m = simd::load(mean + at);
       for (Index j = 0; j < keys; ++j) {
-        std::memcpy(&w, weights + j * lanes + at, sizeof w);
-        std::memcpy(&d, gradients + j * lanes + at, sizeof d);
-        d = simd::select(w == Vector{}, Vector{}, w * (d - m));
-        std::memcpy(gradients + j * lanes + at, &d, sizeof d);
+        const Vector w = simd::load(weights + j * width + at), d = simd::load(gradients + j * width + at);
+        simd::store(gradients + j * width + at, simd::select(w == Vector{}, Vector{}, w * (d - m)));
       }
     }
   }
@@ -165,8 +135,8 @@ struct AttentionBlock {
     for (Index i = 0; i < count; ++i) {
       const Index number = p.row(b, h, first + i) * p.keys + key;
       detail::dropout_factors(p.dropout.stream, p.dropout.p, number, number + keys, factor);
-      for (Index j = 0; j < keys; ++j) tile[j * lanes + i] *= factor[j];
-      for (Index j = 0; other && j < keys; ++j) other[j * lanes + i] *= factor[j];
+      for (Index j = 0; j < keys; ++j) tile[j * width + i] *= factor[j];
+      for (Index j = 0; other && j < keys; ++j) other[j * width + i] *= factor[j];
     }
   }
   /// Loads the statistics of this block; lanes without a query weigh nothing.
@@ -178,6 +148,48 @@ struct AttentionBlock {
   }
   TileZeros zeros_if(bool hides, TileZeros which, const S* rows, Index n, Index columns, Index stride) const {
     return hides && !all_finite(rows, n, columns, stride) ? which : TileZeros::multiplied;
+  }
+
+ private:
+  /// Where nothing was seen so far, 0 in place of the maximum: -inf - (-inf) does not come up.
+  static ATTEND_INLINE Vector shift_of(Vector top) {
+    return simd::select(top == simd::all<Vector>(nothing), simd::all<Vector>(S(0)), top);
+  }
+  /// The bias of a tile to the scores' place.
+  void load_bias(Index key, Index keys) {
+    const Index of_query = p.bias_stride[2], of_key = p.bias_stride[3];
+    const S* bias = p.bias + b * p.bias_stride[0] + h * p.bias_stride[1] + first * of_query + key * of_key;
+    if (of_key == 1 && of_query != 0) return rows_to_panel(bias, of_query, count, keys, S(1), scores, width);
+    for (Index j = 0; j < keys; ++j)
+      for (Index i = 0; i < width; ++i) scores[j * width + i] = i < count ? bias[i * of_query + j * of_key] : S(0);
+  }
+  /// -inf where the mask forbids; raises `top`. True if it forbids any.
+  bool hide(Index key, Index keys, S* top) {
+    const AttentionMask& m = p.mask;  // the range of tiles has seen to the lengths
+    bool hides = false;
+    for (Index j = 0; j < keys; ++j) {
+      S* row = scores + j * width;
+      const bool ignored = m.ignored && m.ignored[b * m.ignored_stride[0] + (key + j) * m.ignored_stride[1]];
+      const Index from = std::clamp<Index>(key + j - m.highest - first, 0, count);
+      const Index to = ignored ? from : std::clamp<Index>(key + j - m.lowest - first + 1, from, count);
+      std::fill(row, row + from, nothing);
+      std::fill(row + to, row + count, nothing);
+      hides = hides || to - from < count;
+      if (m.allowed) {
+        const bool* allowed = m.allowed + b * m.allowed_stride[0] + h * m.allowed_stride[1] +
+                              first * m.allowed_stride[2] + (key + j) * m.allowed_stride[3];
+        for (Index i = from; i < to; ++i)
+          if (!allowed[i * m.allowed_stride[2]]) {
+            row[i] = nothing;
+            hides = true;
+          }
+      }
+      for (Index at = 0; top && at < width; at += step) {
+        const Vector x = simd::load(row + at), largest = simd::load(top + at);
+        simd::store(top + at, simd::select(x > largest, x, largest));
+      }
+    }
+    return hides;
   }
 };
 

@@ -1,10 +1,18 @@
 /// The one product inside the fused attention kernels: small, on panels that stay in the first-level cache.
+///
+/// Whatever the shape of the register tile, an element goes through the same operations in the same order: fused
+/// multiply-adds over l from 0 on, then once what lies in C. So its bits do not depend on how a panel is cut.
 #ifndef ATTEND_KERNELS_ATTENTION_TILE
 #define ATTEND_KERNELS_ATTENTION_TILE
-#include <cstring>
+#include <limits>
 
 #include "attend/core/tensor.hpp"
 #include "attend/simd/vector.hpp"
+
+ATTEND_BEGIN
+/// Which operand's zeros are weights that must not touch the other operand, NaN or not.
+enum class TileZeros { multiplied, of_a, of_b };
+ATTEND_END
 
 #define ATTEND_KERNELS "attend/kernels/attention_tile.hpp"
 #include "attend/simd/for_each_isa.hpp"
@@ -14,94 +22,137 @@ ATTEND_BEGIN_ISA
 
 namespace detail {
 
-constexpr int tile_vector_bytes = static_cast<int>(simd::widest_bytes);
-constexpr int tile_rows = tile_vector_bytes == 64 ? 8 : 4;
+#if ATTEND_LEVEL == 3 || defined(__aarch64__)
+constexpr int tile_rows = 8;  // times 3 vectors of accumulators: 24 of 32 registers
+#else
+constexpr int tile_rows = 4;  // 12 of 16
+#endif
+constexpr Index tile_vectors = 3;
 
-/// Which operand's zeros are weights that must not touch the other operand, NaN or not.
-enum class TileZeros { multiplied, of_a, of_b };
+/// C = A B, or C = C keep + A B.
+template <class S>
+struct TileProduct {
+  const S* a;  // A(i, l) = a[i a_row + l a_column]
+  Index a_row, a_column;
+  const S* b;  // (depth, whole vectors), rows of ldb
+  Index ldb;
+  S* c;  // rows of ldc
+  Index ldc;
+  Index depth;
+  const S* keep = nullptr;  // a factor of each column; none: C is written over
+  S* top = nullptr;         // of each column: raised to the largest element of C
+};
 
-template <class S, int rows, int vectors, TileZeros zeros>
-inline void tile_product_block(bool adds, Index k, const S* a, Index a_row, Index a_column, const S* b, Index ldb, S* c,
-                               Index ldc) {
-  typedef S Vector __attribute__((vector_size(tile_vector_bytes)));
-  constexpr Index lanes = static_cast<Index>(sizeof(Vector) / sizeof(S));
-  Vector sum[rows][vectors];
+template <int rows, int vectors, class S>
+ATTEND_OUT_OF_LINE void tile_product_rows(const TileProduct<S>& t, Index first, Index last, Index column) {
+  using V = simd::Vector<S>;
+  constexpr Index lanes = simd::lanes<S>;
+  for (Index i = first; i < last; i += rows) {
+    V sum[rows][vectors] = {};
+    const S *a = t.a + i * t.a_row, *b = t.b + column;
+    const Index a_row = t.a_row, a_column = t.a_column, ldb = t.ldb;
+    for (Index l = t.depth; l > 0; --l, a += a_column, b += ldb) {
+      V x[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) x[v] = simd::load(b + v * lanes);
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) {
-      sum[r][v] = Vector{};
-      if (adds) std::memcpy(&sum[r][v], c + r * ldc + v * lanes, sizeof(Vector));
-    }
-  for (Index l = 0; l < k; ++l) {
-    Vector x[vectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) std::memcpy(&x[v], b + l * ldb + v * lanes, sizeof(Vector));
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; ++r) {
-      const S factor = a[r * a_row + l * a_column];
-      if (zeros == TileZeros::of_a && factor == S(0)) continue;
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; ++v) {
-        const Vector added = simd::multiply_add(x[v], simd::all<Vector>(factor), sum[r][v]);
-        if (zeros == TileZeros::of_b)
-          sum[r][v] = x[v] != Vector{} ? added : sum[r][v];
-        else
-          sum[r][v] = added;
+      for (int r = 0; r < rows; ++r) {
+        const V factor = a[r * a_row] - V{};
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sum[r][v] = simd::multiply_add(factor, x[v], sum[r][v]);
       }
     }
-  }
+    S* const c = t.c + i * t.ldc + column;
+    if (t.keep) {
+      V keep[vectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) keep[v] = simd::load(t.keep + column + v * lanes);
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; ++v) std::memcpy(c + r * ldc + v * lanes, &sum[r][v], sizeof(Vector));
+      for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v)
+          sum[r][v] = simd::multiply_add(simd::load(c + r * t.ldc + v * lanes), keep[v], sum[r][v]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) simd::store(c + r * t.ldc + v * lanes, sum[r][v]);
+    if (!t.top) continue;
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; ++v) {
+      V top = simd::load(t.top + column + v * lanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; ++r) top = simd::select(sum[r][v] > top, sum[r][v], top);  // a NaN is passed over
+      simd::store(t.top + column + v * lanes, top);
+    }
+  }
+}
+template <int vectors, class S>
+void tile_product_columns(const TileProduct<S>& t, Index rows, Index column) {
+  const Index whole = rows / tile_rows * tile_rows;
+  if (whole > 0) tile_product_rows<tile_rows, vectors>(t, 0, whole, column);
+  Index i = whole;
+  if (tile_rows > 4 && i + 4 <= rows) {
+    tile_product_rows<4, vectors>(t, i, i + 4, column);
+    i += 4;
+  }
+  if (i < rows) tile_product_rows<1, vectors>(t, i, rows, column);
 }
 
-template <class S, int rows, TileZeros zeros>
-inline void tile_product_rows(bool adds, Index n, Index k, const S* a, Index a_row, Index a_column, const S* b,
-                              Index ldb, S* c, Index ldc) {
-  constexpr Index lanes = static_cast<Index>(tile_vector_bytes / sizeof(S));
-  Index j = 0;
-  for (; j + 2 * lanes <= n; j += 2 * lanes)
-    tile_product_block<S, rows, 2, zeros>(adds, k, a, a_row, a_column, b + j, ldb, c + j, ldc);
-  if (j < n) tile_product_block<S, rows, 1, zeros>(adds, k, a, a_row, a_column, b + j, ldb, c + j, ldc);
-}
-
-template <class S, TileZeros zeros>
-inline void tile_product_all(bool adds, Index m, Index n, Index k, const S* a, Index a_row, Index a_column, const S* b,
-                             Index ldb, S* c, Index ldc) {
-  Index i = 0;
-  for (; i + tile_rows <= m; i += tile_rows)
-    tile_product_rows<S, tile_rows, zeros>(adds, n, k, a + i * a_row, a_row, a_column, b, ldb, c + i * ldc, ldc);
-  if (zeros == TileZeros::multiplied)
-    for (; i + 4 <= m; i += 4)
-      tile_product_rows<S, 4, zeros>(adds, n, k, a + i * a_row, a_row, a_column, b, ldb, c + i * ldc, ldc);
-  for (; i < m; ++i)
-    tile_product_rows<S, 1, zeros>(adds, n, k, a + i * a_row, a_row, a_column, b, ldb, c + i * ldc, ldc);
-}
-
-/// C = A B, or C += A B if it `adds`.  A(i, l) = a[i a_row + l a_column], any strides;  B: (k, n), C: (m, n), rows of
-/// ldb and ldc, n a multiple of `tile_lanes`. Each entry is summed over l in order whatever m, n and `zeros` are.
+/// Skips the zeros that `zeros` names. Slow: for the tiles that hide something beside a NaN or an infinity.
 template <class S>
-inline void tile_product(TileZeros zeros, bool adds, Index m, Index n, Index k, const S* a, Index a_row, Index a_column,
-                         const S* b, Index ldb, S* c, Index ldc) {
-  if (zeros == TileZeros::multiplied)
-    tile_product_all<S, TileZeros::multiplied>(adds, m, n, k, a, a_row, a_column, b, ldb, c, ldc);
-  else if (zeros == TileZeros::of_a)
-    tile_product_all<S, TileZeros::of_a>(adds, m, n, k, a, a_row, a_column, b, ldb, c, ldc);
-  else
-    tile_product_all<S, TileZeros::of_b>(adds, m, n, k, a, a_row, a_column, b, ldb, c, ldc);
+ATTEND_OUT_OF_LINE void careful_tile_product(const TileProduct<S>& t, Index rows, Index columns, TileZeros zeros) {
+  using V = simd::Vector<S>;
+  for (Index i = 0; i < rows; ++i)
+    for (Index j = 0; j < columns; j += simd::lanes<S>) {
+      V sum = {};
+      for (Index l = 0; l < t.depth; ++l) {
+        const S a = t.a[i * t.a_row + l * t.a_column];
+        const V b = simd::load(t.b + l * t.ldb + j), added = simd::multiply_add(simd::all<V>(a), b, sum);
+        if (zeros == TileZeros::of_a)
+          sum = a == S(0) ? sum : added;
+        else
+          sum = simd::select(b == V{}, sum, added);
+      }
+      S* const c = t.c + i * t.ldc + j;
+      simd::store(c, t.keep ? simd::multiply_add(simd::load(c), simd::load(t.keep + j), sum) : sum);
+    }
 }
+
+/// `rows` rows of C; columns: a multiple of the lanes. A careful product has no `top`.
 template <class S>
-constexpr Index tile_lanes = static_cast<Index>(tile_vector_bytes / sizeof(S));
+void tile_product(const TileProduct<S>& t, Index rows, Index columns, TileZeros zeros = TileZeros::multiplied) {
+  if (zeros != TileZeros::multiplied) return careful_tile_product(t, rows, columns, zeros);
+  constexpr Index lanes = simd::lanes<S>;
+  for (Index column = 0; column < columns;) {
+    const Index left = (columns - column) / lanes;
+    if (left == 3 || left > 4) {  // four are two and two
+      tile_product_columns<3>(t, rows, column);
+      column += 3 * lanes;
+    } else if (left >= 2) {
+      tile_product_columns<2>(t, rows, column);
+      column += 2 * lanes;
+    } else {
+      tile_product_columns<1>(t, rows, column);
+      column += lanes;
+    }
+  }
+}
 
 /// `rows` rows of `columns` numbers, all finite?
 template <class S>
-inline bool all_finite(const S* x, Index rows, Index columns, Index stride) {
-  S sum = 0;
-  for (Index i = 0; i < rows; ++i)
-    for (Index j = 0; j < columns; ++j) sum += x[i * stride + j] * S(0);
-  return sum == S(0);
+bool all_finite(const S* x, Index rows, Index columns, Index stride) {
+  using V = simd::Vector<S>;
+  constexpr Index lanes = simd::lanes<S>;
+  V sum = {};
+  S rest = 0;
+  for (Index i = 0; i < rows; ++i) {
+    Index j = 0;
+    for (; j + lanes <= columns; j += lanes) sum = simd::multiply_add(simd::load(x + i * stride + j), V{}, sum);
+    for (; j < columns; ++j) rest += x[i * stride + j] * S(0);
+  }
+  for (Index l = 0; l < lanes; ++l) rest += sum[l];
+  return rest == S(0);
 }
 
 }  // namespace detail

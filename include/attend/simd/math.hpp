@@ -5,9 +5,9 @@
 ///
 /// Largest error, in units of the last place of the result (measured by tests/simd/math_test.cpp, with and without
 /// fused multiply-add):
-///                       exp   expm1   log   tanh   sigmoid   erf
-///             float       1       2     1      3         3   1.5
-///             double      1       2     1      3         3     2
+///                       exp   exp_nonpositive   expm1   log   tanh   sigmoid   erf
+///             float       1                 5       2     1      3         3   1.5
+///             double      1                 1       2     1      3         3     2
 #ifndef ATTEND_SIMD_MATH
 #define ATTEND_SIMD_MATH
 #include <limits>
@@ -93,6 +93,37 @@ ATTEND_INLINE V exp(V x) {
   result = select(x > highest, all<V>(Limits::infinity()), result);
   result = select(x < lowest, all<V>(S(0)), result);
   return select(x == x, result, x);
+}
+
+/// exp(x) for x <= 0 or NaN, in half the instructions: what a softmax needs. exp(0) is 1, exp(-inf) and what would be
+/// subnormal 0. The float's polynomial is a minimax fit, the two lowest coefficients held at 1.
+template <class V>
+ATTEND_INLINE V exp_nonpositive(V x) {
+  using S = Scalar<V>;
+  constexpr bool narrow = sizeof(S) == 4;
+  constexpr int digits = std::numeric_limits<S>::digits - 1, bias = std::numeric_limits<S>::max_exponent - 1;
+  // Adding it rounds to an integer n and leaves n + bias in the last bits: 2^n is those bits moved to the exponent.
+  constexpr S magic = (narrow ? S(12582912) : S(6755399441055744)) + S(bias);
+  constexpr S lowest = narrow ? S(-87.336544) : S(-708.396418532264078749);  // the smallest with a normal result
+  const V shifted = multiply_add(x, all<V>(S(1.44269504088896340736)), all<V>(magic)), n = shifted - magic;
+  const V power = from_bits<V>(bits_of(shifted) << digits);
+  constexpr S ln2_high = narrow ? S(0.693359375) : S(6.93145751953125e-1);  // times n is exact
+  constexpr S ln2_low = narrow ? S(-2.12194440e-4) : S(1.42860682030941723212e-6);
+  V r;
+#if ATTEND_LEVEL >= 2 || defined(__aarch64__)
+  if constexpr (narrow) {
+    r = multiply_add(n, all<V>(-(ln2_high + ln2_low)), x);
+  } else
+#endif
+    r = multiply_add(n, all<V>(-ln2_low), multiply_add(n, all<V>(-ln2_high), x));
+  V near_one;
+  if constexpr (narrow) {
+    constexpr S c[] = {S(1), S(1), S(0x1.fffdfcp-2), S(0x1.5557b0p-3), S(0x1.572a64p-5), S(0x1.106250p-7)};
+    near_one = polynomial(r, c);
+  } else {
+    near_one = expm1_reduced(r) + S(1);
+  }
+  return select(x < lowest, all<V>(S(0)), near_one * power);
 }
 
 /// exp(x) - 1, of full relative precision.
