@@ -9,7 +9,7 @@ build=$top/build-bench
 "$top/.ci/install" g++ cmake ninja-build libeigen3-dev libbenchmark-dev nlohmann-json3-dev
 cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DATTEND_BUILD_TESTS=OFF -DATTEND_BUILD_EXAMPLES=OFF \
   -DATTEND_BUILD_BENCH=ON > /dev/null
-families=(attention convolution small_layers)
+families=(attention convolution small_layers network gemm)
 if [[ ${1:-} == --peers ]]; then
   shift
   cmake --build "$build"

@@ -9,7 +9,6 @@ ours and a block of theirs, one after the other; pairs of all contenders follow 
 all that is in it. With --prepare nothing is measured: inputs, compiled models and float64 results are made for later.
 """
 import argparse
-import csv
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 import numpy as np
 from safetensors import safe_open
@@ -46,13 +46,16 @@ class Contender:
                                         text=True, env=self.environment)
         self.running = True
 
-    def ask(self, line, many=False):
-        """The answer, or the lines up to "end"; the process sleeps again afterwards."""
+    def wake(self):
         if self.process is None:
             self.start()
         if not self.running:
             self.process.send_signal(signal.SIGCONT)
         self.running = True
+
+    def ask(self, line, many=False):
+        """The answer, or the lines up to "end"; the process sleeps again afterwards."""
+        self.wake()
         try:
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
@@ -76,6 +79,18 @@ class Contender:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+def busy_seconds():
+    """Of all processors, since the machine started."""
+    fields = [int(n) for n in open("/proc/stat").readline().split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")  # without idle and waiting
+
+
+def used_seconds(pid):
+    """Of one process."""
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Measurement:
@@ -168,33 +183,29 @@ class Measurement:
         block, ours = self.options.block, self.rows[id]["ours"]
         request = f"{id} threads {threads} milliseconds {block}"
         limit_name, rate, work = ours.ask(f"{id} limit threads {threads}").split()
-        times = {name: [] for name in peers}
-        alone = []
+        times, refused, disturbed = {name: [] for name in peers}, {}, 0
         for round in range(self.options.pairs):
-            for name in peers or [None]:
-                peer = self.peers.get(name)
+            for name in [n for n in peers if n not in refused]:
+                order = [ours, self.peers[name]][::-1 if round % 2 else 1]
                 try:
-                    if peer is None:
-                        alone.append(float(ours.ask(request)))
-                    elif round % 2:
-                        theirs = float(peer.ask(request))
-                        times[name].append((float(ours.ask(request)), theirs))
-                    else:
-                        mine = float(ours.ask(request))
-                        times[name].append((mine, float(peer.ask(request))))
+                    found, quiet = self.blocks(order, request)
                 except (RuntimeError, Died) as error:
-                    if peer is None:
+                    if ours.process is None:
                         raise
-                    times[name] = str(error)
-            peers = [n for n in peers if not isinstance(times[n], str)]
-        mine = alone + [pair[0] for n in peers for pair in times[n]]
+                    refused[name] = str(error)
+                    continue
+                disturbed += not quiet
+                times[name].append((found[ours], found[self.peers[name]]))
+        times = {name: pairs for name, pairs in times.items() if name not in refused}
+        mine = [pair[0] for pairs in times.values() for pair in pairs]
+        if not mine:
+            mine = [self.blocks([ours], request)[0][ours] for _ in range(self.options.pairs)]
+        if disturbed:
+            print(f"  {threads} threads: others used the processors in {disturbed} pairs", flush=True)
         fraction = float(work) / float(rate) / statistics.median(mine)
         self.record(id, threads, "attend", seconds=statistics.median(mine), error=errors["attend"], limit=limit_name,
-                    limit_rate=float(rate), fraction=fraction, pairs=len(mine))
+                    limit_rate=float(rate), fraction=fraction, pairs=len(mine), disturbed=disturbed)
         for name, pairs in times.items():
-            if isinstance(pairs, str):
-                self.record(id, threads, name, note=pairs)
-                continue
             ratios = [theirs / mine for mine, theirs in pairs]
             q = np.quantile(ratios, [0.1, 0.5, 0.9])
             way = self.peers[name].ask(f"{id} way threads {threads}")
@@ -202,8 +213,28 @@ class Measurement:
             self.record(id, threads, name, way=way, seconds=seconds, error=errors[name], ratio=q[1], ratio_10=q[0],
                         ratio_90=q[2], pairs=len(pairs))
             print(f"  {threads} threads: {name:14} {seconds * 1e3:10.4f} ms, ratio {q[1]:.2f} ({q[0]:.2f}, {q[2]:.2f})", flush=True)
+        for name, reason in refused.items():
+            self.record(id, threads, name, note=reason)
         print(f"  {threads} threads: attend         {statistics.median(mine) * 1e3:10.4f} ms, {fraction:.0%} of {limit_name}",
               flush=True)
+
+    def blocks(self, contenders, request):
+        """Seconds of each, one after the other, and whether the machine was theirs; up to four times until it is."""
+        for _ in range(4):
+            answers = {contender: self.block(contender, request) for contender in contenders}
+            quiet = all(alone for _, alone in answers.values())
+            if quiet:
+                break
+        return {contender: seconds for contender, (seconds, _) in answers.items()}, quiet
+
+    def block(self, contender, request):
+        """Its answer, and whether other processes left the machine to it: less than a fifth of one processor."""
+        contender.wake()
+        pids = [os.getpid(), contender.process.pid]
+        used, busy, start = sum(map(used_seconds, pids)), busy_seconds(), time.monotonic()
+        seconds = float(contender.ask(request))
+        others = busy_seconds() - busy - (sum(map(used_seconds, pids)) - used)
+        return seconds, others < 0.02 + 0.2 * (time.monotonic() - start)  # the clocks tick every 10 ms
 
     def record(self, id, threads, contender, **values):
         report.append(self.folder / "results.csv", {

@@ -6,7 +6,7 @@ import re
 import sys
 
 FIELDS = ["isa", "commit", "cpu", "row", "family", "what", "threads", "contender", "way", "seconds", "ratio", "ratio_10",
-          "ratio_90", "pairs", "error", "limit", "limit_rate", "fraction", "note"]
+          "ratio_90", "pairs", "disturbed", "error", "limit", "limit_rate", "fraction", "note"]
 
 
 def cpu_model():
@@ -89,6 +89,9 @@ def table(isa, threads, rows):
         if ratios:
             lines.append(f"\n{family}: geometric mean of the fastest peer's time over ours {geometric_mean(ratios):.2f} "
                          f"({sum(r >= 1 for r in ratios)} of {len(ratios)} rows at least as fast)")
+    disturbed = [id for id, c in rows.items() if c.get("attend", {}).get("disturbed") not in ("", "0", None)]
+    if disturbed:
+        lines += ["", f"Other programs used the processors during: {', '.join(disturbed)}"]
     refusals = [f"- {id}, {name}: {v['note']}" for id, c in rows.items() for name, v in c.items() if v["note"]]
     if refusals:
         lines += ["", "Not measured:", *refusals]

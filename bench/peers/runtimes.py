@@ -42,29 +42,34 @@ class Torch(Runtime):
         untrained = copy.deepcopy(module)
         wanted = [x.detach().requires_grad_() for x in inputs[:len(computation.wanted)]]
         inputs = [*wanted, *inputs[len(wanted):]]
-        with torch.no_grad():
-            y = module(*inputs)
-            dy = torch.empty_like(y).copy_(computation.output_gradient())
-        leaves = [*wanted, *module.parameters()]
         computation.drop(module, True)
         ready = self.prepare(module)
-        if computation.kind == "training":
-            call = lambda: torch.autograd.grad(ready(*inputs), leaves, dy)
-        elif computation.kind == "backward":
-            kept = ready(*inputs)
-            call = lambda: torch.autograd.grad(kept, leaves, dy, retain_graph=True)
-        else:
-            optimizer = torch.optim.SGD(module.parameters(), lr=1e-6)
+        if computation.kind == "step":
+            optimizer = computation.optimizer(module.parameters())
 
             def call():
                 optimizer.zero_grad()
-                ready(*inputs).backward(dy)
+                y = ready(*inputs)
+                if computation.loss:
+                    computation.loss(y).backward()
+                else:
+                    y.backward(computation.output_gradient())
                 optimizer.step()
+        else:
+            leaves = [*wanted, *module.parameters()]
+            y = ready(*inputs)
+            dy = torch.empty_like(y).copy_(computation.output_gradient())
+            if computation.kind == "training":
+                call = lambda: torch.autograd.grad(ready(*inputs), leaves, dy)
+            else:
+                call = lambda: torch.autograd.grad(y, leaves, dy, retain_graph=True)
 
         def results():
+            if computation.compares_evaluation:
+                return computation.results(untrained.eval()(*inputs))
             y = untrained(*inputs)
             named = dict(untrained.named_parameters())
-            found = torch.autograd.grad(y, [*wanted, *named.values()], dy)
+            found = torch.autograd.grad(y, [*wanted, *named.values()], computation.output_gradient())
             return {**computation.results(y.detach()), **computation.gradients(
                 dict(zip(computation.wanted, found)), dict(zip(named, found[len(wanted):])))}
         return call, results

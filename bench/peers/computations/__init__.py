@@ -33,6 +33,14 @@ class Computation:
         """The same for gradients, given by name."""
         raise NotImplementedError
 
+    compares_evaluation = False  # whether a step is compared by its gradients, or by the result in evaluation
+
+    def optimizer(self, parameters):
+        import torch
+        return torch.optim.SGD(parameters, lr=1e-6)
+
+    loss = None  # of the output, else the output's gradient is given
+
     def drop(self, module, on):
         """Turns dropout on for timing, off for comparing."""
 
@@ -46,7 +54,6 @@ class LayerComputation(Computation):
     """A layer with parameters that is called with x; feature maps are (batch, height, width, channels) in the file."""
 
     wanted = ("x",)
-    evaluated = True  # without gradients
 
     def module(self):
         raise NotImplementedError
