@@ -47,7 +47,7 @@ struct GemmInputs {
             [self](SafetensorsWriter& file) {
               file.add("a", self->a).add("b", self->b).add("output", self->y);
               file.metadata("computes", "matmul").metadata("pass", "forward");
-              file.metadata("transposed", std::string(self->ta() ? "a" : "") + (self->tb() ? "b" : ""));
+              file.metadata("transposed", self->ta() ? "a" : self->tb() ? "b" : "neither");
             }};
   }
   GemmCase c;
@@ -77,35 +77,33 @@ inline Work eigen_row(const GemmCase& c) {
 inline Rows gemm_rows() {
   constexpr Side plain = Side::plain, turned = Side::transposed;
   const struct {
-    const char* what;
+    const char *id, *what;
     GemmCase c;
   } cases[] = {
-      {"512x512x512", {512, 512, 512}},
-      {"512x512x512, b transposed", {512, 512, 512, plain, turned}},
-      {"512x512x512, a transposed", {512, 512, 512, turned, plain}},
-      {"convolution, 25088x32x288", {25088, 32, 288}},
-      {"convolution, 6272x64x576", {6272, 64, 576}},
-      {"convolution, 6272x64x64", {6272, 64, 64}},
-      {"dense, 197x768x768", {197, 768, 768, plain, turned}},
-      {"dense, 32x512x512", {32, 512, 512, plain, turned}},
-      {"dense, one row, 1x512x512", {1, 512, 512}},
-      {"weight gradient, 288x32x25088", {288, 32, 25088, turned, plain}},
-      {"weight gradient, 768x768x197", {768, 768, 197, turned, plain}},
-      {"attention, 197x64x197", {197, 64, 197}},
-      {"64x64x64", {64, 64, 64}},
-      {"overhead, 8x8x8", {8, 8, 8}},
+      {"G1", "512x512x512", {512, 512, 512}},
+      {"G2", "512x512x512, b transposed", {512, 512, 512, plain, turned}},
+      {"G3", "512x512x512, a transposed", {512, 512, 512, turned, plain}},
+      {"G4", "convolution, 25088x32x288", {25088, 32, 288}},
+      {"G5", "convolution, 6272x64x576", {6272, 64, 576}},
+      {"G6", "convolution, 6272x64x64", {6272, 64, 64}},
+      {"G7", "dense, 197x768x768", {197, 768, 768, plain, turned}},
+      {"G8", "dense, 32x512x512", {32, 512, 512, plain, turned}},
+      {"G9", "dense, one row, 1x512x512", {1, 512, 512}},
+      {"G10", "weight gradient, 288x32x25088", {288, 32, 25088, turned, plain}},
+      {"G11", "weight gradient, 768x768x197", {768, 768, 197, turned, plain}},
+      {"G12", "attention, 197x64x197", {197, 64, 197}},
+      {"G13", "64x64x64", {64, 64, 64}},
+      {"G14", "overhead, 8x8x8", {8, 8, 8}},
   };
   Rows rows;
-  int number = 0;
   for (const auto& one : cases) {
     const GemmCase c = one.c;
-    const std::string id = "G" + std::to_string(++number);
     const double operations = 2.0 * double(c.m) * double(c.n) * double(c.k),
                  bytes = 4.0 * double(c.m * c.k + c.k * c.n + c.m * c.n);
     // sums of up to 25088 terms in float
-    rows.push_back({id, one.what, Bound::products, operations, bytes, 2e-5, [c] { return gemm_row(c); }});
-    rows.push_back({id + "@eigen", one.what + std::string(", Eigen's product"), Bound::products, operations, bytes,
-                    2e-5, [c] { return eigen_row(c); }});
+    rows.push_back({one.id, one.what, Bound::products, operations, bytes, 2e-5, [c] { return gemm_row(c); }});
+    rows.push_back({std::string(one.id).append("@eigen"), std::string(one.what).append(", Eigen's product"),
+                    Bound::products, operations, bytes, 2e-5, [c] { return eigen_row(c); }});
   }
   return rows;
 }

@@ -17,7 +17,7 @@ class Matmul(nn.Module):
 class MatmulRow(Computation):
     def variants(self):
         turned = self.options["transposed"]
-        yield "as it is", Matmul("a" in turned, "b" in turned), (self.tensors["a"], self.tensors["b"])
+        yield "as it is", Matmul(turned == "a", turned == "b"), (self.tensors["a"], self.tensors["b"])
 
     def results(self, output):
         return {"output": output}
