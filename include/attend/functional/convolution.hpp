@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/parameter.hpp"
 #include "attend/functional/absent.hpp"
 #include "attend/functional/pad2d.hpp"
 #include "attend/kernels/column_sums.hpp"
@@ -13,6 +14,7 @@ struct ConvolutionOptions {
   Pair dilation = 1;                              ///< input cells from one tap to the next
   Index groups = 1;                               ///< blocks of channels that do not see each other
   PaddingMode padding_mode = PaddingMode::zeros;  ///< what stands in the padding
+  ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;  ///< of 3 x 3 taps at stride 1
 };
 
 /// How a transposed convolution's window moves over its output.
@@ -75,6 +77,16 @@ void check_bias(const Operation<S>& op, const Variable<S, 1>& bias, Index out) {
   });
 }
 
+/// The weight as the forward kernel reads it, kept by its parameter until the next version. One form for each algorithm:
+/// the map's size takes part in the choice.
+template <class S>
+const S* packed_weight(const ConvolutionShape& s, const ParameterData<S>& weight) {
+  const Index size = packed_convolution_size<S>(s);
+  if (s.winograd == 2) return weight.derived(size, [s](const S* w, S* form) { pack_convolution(s, w, form); });
+  if (s.winograd == 4) return weight.derived(size, [s](const S* w, S* form) { pack_convolution(s, w, form); });
+  return weight.derived(size, [s](const S* w, S* form) { pack_convolution(s, w, form); });
+}
+
 }  // namespace detail
 
 /// Two-dimensional convolution (cross-correlation):
@@ -87,12 +99,13 @@ void check_bias(const Operation<S>& op, const Variable<S, 1>& bias, Index out) {
 ///     bias: (out), or absent<S, 1>()  ->  (batch, out height, out width, out)
 ///     out = floor((extent + padding - dilation (kernel - 1) - 1) / stride) + 1
 ///
-/// Saves x (padded, unless with zeros) and weight. `packed`, if given, is the weight by pack_convolution. Throws
-/// ShapeError for channels that do not fit and a kernel larger than the padded input; OptionError for options that fit
-/// no input. torch.nn.functional.conv2d; padding modes as torch.nn.Conv2d.
+/// Saves x (padded, unless with zeros) and weight. `parameter`, if given, is where weight comes from, and keeps its
+/// packed form for the next calls. options.algorithm also decides how the gradient of x is computed. Throws ShapeError
+/// for channels that do not fit and a kernel larger than the padded input; OptionError for options that fit no input.
+/// torch.nn.functional.conv2d; padding modes as torch.nn.Conv2d.
 template <class S>
 Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight, const Variable<S, 1>& bias,
-                      const ConvolutionOptions& options = {}, const S* packed = nullptr) {
+                      const ConvolutionOptions& options = {}, const ParameterData<S>* parameter = nullptr) {
   const Pair kernel(weight.dim(2), weight.dim(3));
   detail::check_convolution("conv2d", kernel, options.stride, options.padding, options.dilation, options.groups);
   Pads pads = options.padding.pads(kernel, options.dilation);
@@ -124,13 +137,11 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
            " it must be at least as large as kernel_size " + to_string(kernel) + " with dilation " +
            to_string(s.dilation);
   });
+  s.winograd = winograd_tile(s, options.algorithm);
   const auto y = op.result(Shape<4>{s.batch, s.out_height, s.out_width, s.out_channels});
-  std::shared_ptr<S> made;
-  if (!packed) {
-    made = make_buffer<S>(packed_convolution_size<S>(s));
-    pack_convolution(s, weight.data(), made.get());
-    packed = made.get();
-  }
+  const detail::Scratch<S> made(parameter ? 0 : packed_convolution_size<S>(s));
+  if (!parameter) pack_convolution(s, weight.data(), made.get());
+  const S* packed = parameter ? detail::packed_weight(s, *parameter) : made.get();
   convolution_forward(s, x.data(), packed, present(bias) ? bias.data() : nullptr, op.data(y));
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
@@ -152,7 +163,7 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
 /// Of the options the width counts (one number sets both). torch.nn.functional.conv1d.
 template <class S>
 Variable<S, 3> conv1d(const Variable<S, 3>& x, const Variable<S, 3>& weight, const Variable<S, 1>& bias,
-                      const ConvolutionOptions& options = {}, const S* packed = nullptr) {
+                      const ConvolutionOptions& options = {}, const ParameterData<S>* parameter = nullptr) {
   ConvolutionOptions flat = options;
   flat.stride.height = flat.dilation.height = 1;
   if (options.padding.rule() == Padding::given) flat.padding = Padding(0, options.padding.cells().width);
@@ -160,8 +171,9 @@ Variable<S, 3> conv1d(const Variable<S, 3>& x, const Variable<S, 3>& weight, con
     attend::require<OptionError>(options.stride.width == 1, "conv1d", [&] {
       return "padding is same with stride " + std::to_string(options.stride.width) + "; same needs stride 1";
     });
-  const auto y = conv2d(x.reshape(Shape<4>{x.dim(0), 1, x.dim(1), x.dim(2)}),
-                        weight.reshape(Shape<4>{weight.dim(0), weight.dim(1), 1, weight.dim(2)}), bias, flat, packed);
+  const auto y =
+      conv2d(x.reshape(Shape<4>{x.dim(0), 1, x.dim(1), x.dim(2)}),
+             weight.reshape(Shape<4>{weight.dim(0), weight.dim(1), 1, weight.dim(2)}), bias, flat, parameter);
   return y.reshape(Shape<3>{y.dim(0), y.dim(2), y.dim(3)});
 }
 

@@ -2,6 +2,7 @@
 #define ATTEND_KERNELS_CONVOLUTION
 #include "attend/kernels/depthwise_convolution.hpp"
 #include "attend/kernels/gather_product.hpp"
+#include "attend/kernels/winograd.hpp"
 
 ATTEND_BEGIN
 namespace detail {
@@ -58,14 +59,17 @@ ATTEND_BEGIN_ISA
 template <class S>
 Index packed_convolution_size(const ConvolutionShape& s) {
   const Index taps = s.kernel.height * s.kernel.width;
+  if (s.winograd > 0) return winograd::packed_size<S>(s.winograd, s.in_channels, s.out_channels);
   return s.depthwise() ? taps * s.out_channels : s.groups * packed_size<S>(taps * s.group_in(), s.group_out());
 }
 
 /// weight (out, in/groups, kh, kw) -> for each group (kh, kw, in/groups, out/groups) by pack_b; of a depthwise
-/// convolution (kh, kw, channels).
+/// convolution (kh, kw, channels); with s.winograd by winograd::pack.
 template <class S>
 void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width, columns = taps * in;
+  if (s.winograd == 2) return winograd::pack<2>(in, out, weight, 9, 9 * in, false, packed);
+  if (s.winograd == 4) return winograd::pack<4>(in, out, weight, 9, 9 * in, false, packed);
   if (s.depthwise()) {
     for (Index t = 0; t < taps; ++t)
       for (Index c = 0; c < s.out_channels; ++c) packed[t * s.out_channels + c] = weight[c * taps + t];
@@ -97,6 +101,8 @@ void fill_pixels(Index pixels, Index channels, const S* bias, S* y) {
 /// x: (batch, height, width, in)  packed: pack_convolution  bias: (out) or null  y: (batch, out_height, out_width, out)
 template <class S>
 void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed, const S* bias, S* y) {
+  if (s.winograd == 2) return winograd::convolve<2>(s, x, packed, bias, false, y);
+  if (s.winograd == 4) return winograd::convolve<4>(s, x, packed, bias, false, y);
   if (s.depthwise()) return depthwise_forward(s, x, packed, bias, y);
   const detail::Gather gather = detail::convolution_gather(s);
   const Index in = s.group_in(), out = s.group_out();
@@ -111,10 +117,28 @@ void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed,
       detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels);
 }
 
+namespace detail {
+
+/// dx += the convolution of dy with the taps turned by half a circle.
+template <int m, class S>
+void winograd_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
+  ConvolutionShape turned = s;
+  turned.height = s.out_height, turned.width = s.out_width, turned.in_channels = s.out_channels;
+  turned.out_height = s.height, turned.out_width = s.width, turned.out_channels = s.in_channels;
+  turned.pad_top = 2 - s.pad_top, turned.pad_left = 2 - s.pad_left;
+  const Scratch<S> packed(winograd::packed_size<S>(m, turned.in_channels, turned.out_channels));
+  winograd::pack<m>(turned.in_channels, turned.out_channels, weight, 9 * s.in_channels, 9, true, packed.get());
+  winograd::convolve<m>(turned, dy, packed.get(), static_cast<const S*>(nullptr), true, dx);
+}
+
+}  // namespace detail
+
 /// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
 /// Input cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
 template <class S>
 void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
+  if (s.winograd == 2) return detail::winograd_backward_input<2>(s, dy, weight, dx);
+  if (s.winograd == 4) return detail::winograd_backward_input<4>(s, dy, weight, dx);
   if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
   struct Phase {

@@ -4,17 +4,41 @@
 
 ATTEND_BEGIN
 
+/// How convolutions of 3 x 3 taps with stride 1, no dilation and one group are computed; all others are sums of products
+/// as in the formula. Which algorithm runs depends on the layer and the map's size alone.
+enum class ConvolutionAlgorithm {
+  automatic,  ///< Winograd's F(2 x 2, 3 x 3) where it is faster: rounding errors up to 4 times those of `exact`
+  fast,       ///< F(4 x 4, 3 x 3) where it is faster: errors up to 1e-5 of the largest result, in float
+  exact       ///< sums of products; a NaN or infinity reaches only the results whose windows hold it
+};
+
 /// The sizes of one convolution. Padding at the bottom and right is what out_height and out_width imply.
 struct ConvolutionShape {
   Index batch = 0, height = 0, width = 0, in_channels = 0;
   Index out_height = 0, out_width = 0, out_channels = 0;
   Pair kernel, stride = 1, dilation = 1;
   Index pad_top = 0, pad_left = 0, groups = 1;
+  Index winograd = 0;  // outputs of a tile along either axis, 2 or 4 (kernels/winograd.hpp); 0: sums of products
   Index group_in() const { return in_channels / groups; }
   Index group_out() const { return out_channels / groups; }
   /// One input channel for each output channel: no product, but a loop over channels.
   bool depthwise() const { return groups > 1 && groups == in_channels && in_channels == out_channels; }
 };
+
+/// The tile of Winograd's algorithm for this convolution, 0 for none. Tiles reach over the edges of small maps; few
+/// channels do not pay for the transforms, and the 36 matrices of F(4 x 4) of very many do not fit the caches.
+inline Index winograd_tile(const ConvolutionShape& s, ConvolutionAlgorithm algorithm) {
+  if (algorithm == ConvolutionAlgorithm::exact || s.kernel != Pair(3) || s.stride != Pair(1) || s.dilation != Pair(1) ||
+      s.groups != 1 || s.in_channels < 16 || s.out_channels < 16)
+    return 0;
+  const auto products = [&s](Index m) {
+    return (s.out_height + m - 1) / m * ((s.out_width + m - 1) / m) * (m + 2) * (m + 2);
+  };
+  if (algorithm == ConvolutionAlgorithm::fast && s.in_channels * s.out_channels <= 131072 &&
+      5 * products(4) <= 4 * products(2))
+    return 4;
+  return 3 * products(2) <= 2 * 9 * s.out_height * s.out_width ? 2 : 0;
+}
 
 namespace detail {
 

@@ -34,7 +34,7 @@ class Conv1d : public Layer<Conv1d<S>> {
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
     const Conv1dOptions& o = options_;
     return conv1d(x, weight_.on(x), on(bias_, x), {o.stride, o.padding, o.dilation, o.groups, o.padding_mode},
-                  packed());
+                  &weight_);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -54,13 +54,6 @@ class Conv1d : public Layer<Conv1d<S>> {
   }
   static double bound(const Conv1dOptions& o) {
     return 1 / std::sqrt(static_cast<double>(o.in_channels / o.groups) * static_cast<double>(o.kernel_size));
-  }
-  const S* packed() const {
-    ConvolutionShape s;
-    s.in_channels = options_.in_channels, s.out_channels = options_.out_channels;
-    s.kernel = {1, options_.kernel_size}, s.groups = options_.groups;
-    return weight_.derived(packed_convolution_size<S>(s),
-                           [s](const S* weight, S* form) { pack_convolution(s, weight, form); });
   }
 
   Conv1dOptions options_;

@@ -14,6 +14,7 @@ struct Conv2dOptions {
   Index groups = 1;      ///< blocks of channels that do not see each other; in_channels: depthwise
   PaddingMode padding_mode = PaddingMode::zeros;  ///< what stands in the padding
   bool bias = true;
+  ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;  ///< of 3 x 3 taps at stride 1
 };
 
 /// Two-dimensional convolution; formula and sizes at `conv2d`.
@@ -35,8 +36,8 @@ class Conv2d : public Layer<Conv2d<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const Conv2dOptions& o = options_;
-    return conv2d(x, weight_.on(x), on(bias_, x), {o.stride, o.padding, o.dilation, o.groups, o.padding_mode},
-                  packed());
+    return conv2d(x, weight_.on(x), on(bias_, x),
+                  {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -57,13 +58,6 @@ class Conv2d : public Layer<Conv2d<S>> {
   static double bound(const Conv2dOptions& o) {
     return 1 / std::sqrt(static_cast<double>(o.in_channels / o.groups) * static_cast<double>(o.kernel_size.height) *
                          static_cast<double>(o.kernel_size.width));
-  }
-  const S* packed() const {
-    ConvolutionShape s;
-    s.in_channels = options_.in_channels, s.out_channels = options_.out_channels;
-    s.kernel = options_.kernel_size, s.groups = options_.groups;
-    return weight_.derived(packed_convolution_size<S>(s),
-                           [s](const S* weight, S* form) { pack_convolution(s, weight, form); });
   }
 
   Conv2dOptions options_;

@@ -14,6 +14,7 @@ struct ConvNormActOptions {
   Index groups = 1;
   Activation activation = Activation::relu;  ///< identity: none
   double eps = 1e-5;                         ///< of the norm
+  ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;
 };
 
 /// Convolution without bias, batch norm, activation (timm's ConvNormAct). The padding is timm's, (stride - 1 + dilation
@@ -44,7 +45,7 @@ class ConvNormAct : public Layer<ConvNormAct<S>> {
     };
     conv.padding = Padding(cells(o.kernel_size.height, o.stride.height, o.dilation.height),
                            cells(o.kernel_size.width, o.stride.width, o.dilation.width));
-    conv.bias = false;
+    conv.bias = false, conv.algorithm = o.algorithm;
     return conv;
   }
   static BatchNormOptions norm(const ConvNormActOptions& o) {
