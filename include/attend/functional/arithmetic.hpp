@@ -116,20 +116,14 @@ Variable<S, 0> dot(const Variable<S, R>& a, const Variable<S, R>& b) {
   op.require(a.shape() == b.shape(),
              [&] { return "b has shape " + to_string(b.shape()) + "; it must equal a's " + to_string(a.shape()); });
   const auto y = op.result(Shape<0>{});
-  *op.data(y) = S(0);
-  const Shape<1> one{1}, all{a.size()};
-  const S *pa = a.data(), *pb = b.data();
-  broadcast_reduce(Broadcast(one, all), 1, op.data(y), [=](Index i, Index, Index) { return pa[i] * pb[i]; });
+  *op.data(y) = inner_product(a.size(), a.data(), b.data());
   if (op.records()) {
     const Slot da = op.slot(a), db = op.slot(b);
     op.record(
         y, [=, dy = op.slot(y), as = op.keep(a, db.differentiable), bs = op.keep(b, da.differentiable)](Pass<S>& pass) {
           const S g = *pass.of(dy);
           const auto add = [&](const Slot& d, const S* other) {
-            if (S* to = pass.add_to(d))
-              parallel_for(d.size, elementwise_grain, [=](Index begin, Index end) {
-                for (Index i = begin; i < end; ++i) to[i] += g * other[i];
-              });
+            if (S* to = pass.add_to(d)) add_scaled(d.size, g, other, to);
           };
           add(da, bs.get());
           add(db, as.get());

@@ -1,6 +1,6 @@
 #pragma once
 #include "attend/functional/absent.hpp"
-#include "attend/kernels/broadcast.hpp"
+#include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/gemm.hpp"
 
 ATTEND_BEGIN
@@ -41,9 +41,7 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
                   ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
       const S* g = pass.of(dy);
-      if (S* d = pass.add_to(db); d && db.size > 0)
-        broadcast_reduce(Broadcast(Shape<2>{1, out}, Shape<2>{rows, out}), out, d,
-                         [g](Index i, Index, Index) { return g[i]; });
+      if (S* d = pass.add_to(db); d && db.size > 0) add_column_sums(g, rows, out, d);
       if (S* d = pass.add_to(dw))
         gemm<S>(Side::transposed, Side::plain, out, in, rows, 1, g, out, xs.get(), in, 1, d, in);
       if (S* d = pass.add_to(dx)) gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, 1, d, in);

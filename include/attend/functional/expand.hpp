@@ -29,7 +29,7 @@ Variable<S, R> expand(const Variable<S, R>& x, const Shape<R>& shape) {
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
       const S* g = pass.of(dy);
-      if (S* d = pass.add_to(dx)) broadcast_reduce(steps, dx.size, d, [g](Index i, Index, Index) { return g[i]; });
+      if (S* d = pass.add_to(dx)) broadcast_sum(steps, dx.size, g, d, 1.0);
     });
   return y;
 }

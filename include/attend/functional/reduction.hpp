@@ -52,11 +52,12 @@ Variable<S, R> reduce(const char* name, Reduction kind, const Variable<S, R>& x,
   const Index size = y.size(), count = size == 0 ? 0 : x.size() / size;
   if (kind == Reduction::sum || kind == Reduction::mean) {
     const double divisor = kind == Reduction::sum ? 1 : static_cast<double>(count);
-    reduce_sum(steps, size, divisor, x.data(), op.data(y));
+    std::fill_n(op.data(y), size, S(0));
+    broadcast_sum(steps, size, x.data(), op.data(y), divisor);
     if (count == 0 && kind == Reduction::mean) std::fill_n(op.data(y), size, std::numeric_limits<S>::quiet_NaN());
     if (op.records())
       op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
-        if (S* d = pass.add_to(dx)) reduce_sum_backward(steps, divisor, pass.of(dy), d);
+        if (S* d = pass.add_to(dx)) broadcast_add(steps, divisor, pass.of(dy), d);
       });
     return y;
   }

@@ -1,201 +1,234 @@
-#pragma once
-/// Activations as functions for kernels/elementwise.hpp, of vectors or numbers alike. None overflows for a finite
-/// input, and a NaN stays a NaN. At a kink the derivative is PyTorch's.
+/// Activations as functions for kernels/elementwise.hpp. None overflows for a finite input, and a NaN stays a NaN. At a
+/// kink the derivative is PyTorch's.
+#ifndef ATTEND_KERNELS_ACTIVATION
+#define ATTEND_KERNELS_ACTIVATION
 #include "attend/kernels/elementwise.hpp"
 #include "attend/simd/math.hpp"
 
 ATTEND_BEGIN
 namespace activation {
 
-using simd::all;
-using simd::Scalar;
-using simd::select;
-
-/// What every function here says: it takes vectors, and its derivative is that of the input, or of the result.
+/// The derivative is given the input, or the result.
 struct OfInput {
-  static constexpr bool vectors = true, from_result = false;
+  static constexpr bool from_result = false;
 };
 struct OfResult {
-  static constexpr bool vectors = true, from_result = true;
+  static constexpr bool from_result = true;
 };
 
 /// max(x, 0).  Derivative at 0: 0
-struct Relu : OfResult {
-  template <class V>
-  ATTEND_INLINE V value(V x) const {
-    return select(x < Scalar<V>(0), all<V>(0), x);
-  }
-  template <class V>
-  ATTEND_INLINE V derivative(V y) const {
-    return select(y <= Scalar<V>(0), all<V>(0), all<V>(1));
-  }
-};
-
+struct Relu : OfResult {};
 /// x where x > 0, else slope x.  Derivative at 0: slope
 struct LeakyRelu : OfInput {
   double slope;
   explicit LeakyRelu(double s) : slope(s) {}
+};
+/// x Phi(x) = x (1 + erf(x / sqrt 2)) / 2
+struct GeluErf : OfInput {};
+/// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)
+struct GeluTanh : OfInput {};
+/// 1 / (1 + e^-x)
+struct Sigmoid : OfResult {};
+/// x sigmoid(x)
+struct Silu : OfInput {};
+/// min(max(x + 3, 0), 6) / 6.  Derivative at -3 and 3: 0
+struct HardSigmoid : OfInput {};
+/// x min(max(x + 3, 0), 6) / 6.  Derivative at -3: 0, at 3: 1
+struct HardSwish : OfInput {};
+struct Tanh : OfResult {};
+/// log(1 + e^(beta x)) / beta; x itself where beta x > threshold
+struct Softplus : OfInput {
+  double beta, threshold;
+  Softplus(double b, double t) : beta(b), threshold(t) {}
+};
+/// x where x > 0, else alpha (e^x - 1).  Derivative at 0: alpha
+struct Elu : OfInput {
+  double alpha;
+  explicit Elu(double a) : alpha(a) {}
+};
+
+}  // namespace activation
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/activation.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+template <>
+struct Formula<activation::Relu> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
-    return select(x > Scalar<V>(0), x, Scalar<V>(slope) * x);
+  ATTEND_INLINE static V value(const activation::Relu&, V x) {
+    return simd::select(x < simd::Scalar<V>(0), simd::all<V>(0), x);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    return select(x > Scalar<V>(0), all<V>(1), all<V>(Scalar<V>(slope)));
+  ATTEND_INLINE static V derivative(const activation::Relu&, V y) {
+    return simd::select(y <= simd::Scalar<V>(0), simd::all<V>(0), simd::all<V>(1));
   }
 };
 
-/// x Phi(x) = x (1 + erf(x / sqrt 2)) / 2
-struct GeluErf : OfInput {
+template <>
+struct Formula<activation::LeakyRelu> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
+  ATTEND_INLINE static V value(const activation::LeakyRelu& f, V x) {
+    return simd::select(x > simd::Scalar<V>(0), x, simd::Scalar<V>(f.slope) * x);
+  }
+  template <class V>
+  ATTEND_INLINE static V derivative(const activation::LeakyRelu& f, V x) {
+    return simd::select(x > simd::Scalar<V>(0), simd::all<V>(1), simd::all<V>(simd::Scalar<V>(f.slope)));
+  }
+};
+
+template <>
+struct Formula<activation::GeluErf> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const activation::GeluErf&, V x) {
     return x * distribution(x);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V derivative(const activation::GeluErf&, V x) {
+    using S = simd::Scalar<V>;
     return distribution(x) + x * (S(0.39894228040143267794) * simd::exp(S(-0.5) * x * x));
   }
 
  private:
   template <class V>
   ATTEND_INLINE static V distribution(V x) {
-    using S = Scalar<V>;
+    using S = simd::Scalar<V>;
     return S(0.5) + S(0.5) * simd::erf(x * S(0.70710678118654752440));
   }
 };
 
-/// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)
-struct GeluTanh : OfInput {
+template <>
+struct Formula<activation::GeluTanh> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V value(const activation::GeluTanh&, V x) {
+    using S = simd::Scalar<V>;
     return x * (S(0.5) + S(0.5) * simd::tanh(inner(x)));
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V derivative(const activation::GeluTanh&, V x) {
+    using S = simd::Scalar<V>;
     const V t = simd::tanh(inner(x)), slope = S(0.79788456080286535588) * (S(1) + S(3 * 0.044715) * x * x);
     // where tanh has reached +-1 the second term is 0, also where its factors overflow
-    return S(0.5) + S(0.5) * t + select(t * t < S(1), S(0.5) * x * (S(1) - t * t) * slope, all<V>(0));
+    return S(0.5) + S(0.5) * t + simd::select(t * t < S(1), S(0.5) * x * (S(1) - t * t) * slope, simd::all<V>(0));
   }
 
  private:
   template <class V>
   ATTEND_INLINE static V inner(V x) {
-    using S = Scalar<V>;
+    using S = simd::Scalar<V>;
     return S(0.79788456080286535588) * x * (S(1) + S(0.044715) * x * x);
   }
 };
 
-/// 1 / (1 + e^-x)
-struct Sigmoid : OfResult {
+template <>
+struct Formula<activation::Sigmoid> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
+  ATTEND_INLINE static V value(const activation::Sigmoid&, V x) {
     return simd::sigmoid(x);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V y) const {
-    return y * (Scalar<V>(1) - y);
+  ATTEND_INLINE static V derivative(const activation::Sigmoid&, V y) {
+    return y * (simd::Scalar<V>(1) - y);
   }
 };
 
-/// x sigmoid(x)
-struct Silu : OfInput {
+template <>
+struct Formula<activation::Silu> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
+  ATTEND_INLINE static V value(const activation::Silu&, V x) {
     return x * simd::sigmoid(x);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V derivative(const activation::Silu&, V x) {
+    using S = simd::Scalar<V>;
     const V s = simd::sigmoid(x);
     return s * (S(1) + x * (S(1) - s));
   }
 };
 
-/// min(max(x + 3, 0), 6) / 6.  Derivative at -3 and 3: 0
-struct HardSigmoid : OfInput {
+template <>
+struct Formula<activation::HardSigmoid> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
-    return ramp(x) * Scalar<V>(1.0 / 6);
+  ATTEND_INLINE static V value(const activation::HardSigmoid&, V x) {
+    return ramp(x) * simd::Scalar<V>(1.0 / 6);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
-    return select(x <= S(-3), all<V>(0), select(x >= S(3), all<V>(0), all<V>(S(1.0 / 6))));
+  ATTEND_INLINE static V derivative(const activation::HardSigmoid&, V x) {
+    using S = simd::Scalar<V>;
+    return simd::select(x <= S(-3), simd::all<V>(0),
+                        simd::select(x >= S(3), simd::all<V>(0), simd::all<V>(S(1.0 / 6))));
   }
   template <class V>
   ATTEND_INLINE static V ramp(V x) {
-    using S = Scalar<V>;
+    using S = simd::Scalar<V>;
     const V t = x + S(3);
-    return select(t < S(0), all<V>(0), select(t > S(6), all<V>(6), t));
+    return simd::select(t < S(0), simd::all<V>(0), simd::select(t > S(6), simd::all<V>(6), t));
   }
 };
 
-/// x min(max(x + 3, 0), 6) / 6.  Derivative at -3: 0, at 3: 1
-struct HardSwish : OfInput {
+template <>
+struct Formula<activation::HardSwish> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
-    return x * (HardSigmoid::ramp(x) * Scalar<V>(1.0 / 6));
+  ATTEND_INLINE static V value(const activation::HardSwish&, V x) {
+    return x * (Formula<activation::HardSigmoid>::ramp(x) * simd::Scalar<V>(1.0 / 6));
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
-    return select(x <= S(-3), all<V>(0), select(x >= S(3), all<V>(1), x * S(1.0 / 3) + S(0.5)));
+  ATTEND_INLINE static V derivative(const activation::HardSwish&, V x) {
+    using S = simd::Scalar<V>;
+    return simd::select(x <= S(-3), simd::all<V>(0), simd::select(x >= S(3), simd::all<V>(1), x * S(1.0 / 3) + S(0.5)));
   }
 };
 
-struct Tanh : OfResult {
+template <>
+struct Formula<activation::Tanh> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
+  ATTEND_INLINE static V value(const activation::Tanh&, V x) {
     return simd::tanh(x);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V y) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V derivative(const activation::Tanh&, V y) {
+    using S = simd::Scalar<V>;
     return (S(1) - y) * (S(1) + y);
   }
 };
 
-/// log(1 + e^(beta x)) / beta; x itself where beta x > threshold
-struct Softplus : OfInput {
-  double beta, threshold;
-  Softplus(double b, double t) : beta(b), threshold(t) {}
+template <>
+struct Formula<activation::Softplus> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V value(const activation::Softplus& f, V x) {
+    using S = simd::Scalar<V>;
     // log1p(u) as in Kahan's note: exact where w rounds
-    const V z = S(beta) * x, u = simd::exp(-simd::absolute(z)), w = u + S(1);
-    const V log1p = select(w == S(1), u, simd::log(w) * (u / (w - S(1))));
-    return select(z > S(threshold), x, (select(z < S(0), all<V>(0), z) + log1p) / S(beta));
+    const V z = S(f.beta) * x, u = simd::exp(-simd::absolute(z)), w = u + S(1);
+    const V log1p = simd::select(w == S(1), u, simd::log(w) * (u / (w - S(1))));
+    return simd::select(z > S(f.threshold), x, (simd::select(z < S(0), simd::all<V>(0), z) + log1p) / S(f.beta));
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
-    const V z = S(beta) * x;
-    return select(z > S(threshold), all<V>(1), simd::sigmoid(z));
+  ATTEND_INLINE static V derivative(const activation::Softplus& f, V x) {
+    using S = simd::Scalar<V>;
+    const V z = S(f.beta) * x;
+    return simd::select(z > S(f.threshold), simd::all<V>(1), simd::sigmoid(z));
   }
 };
 
-/// x where x > 0, else alpha (e^x - 1).  Derivative at 0: alpha
-struct Elu : OfInput {
-  double alpha;
-  explicit Elu(double a) : alpha(a) {}
+template <>
+struct Formula<activation::Elu> : OnVectors {
   template <class V>
-  ATTEND_INLINE V value(V x) const {
-    using S = Scalar<V>;
+  ATTEND_INLINE static V value(const activation::Elu& f, V x) {
+    using S = simd::Scalar<V>;
     // expm1(z) as in Kahan's note: exact where u rounds
-    const V z = select(x > S(0), all<V>(0), x), u = simd::exp(z), m = u - S(1);
-    const V expm1 = select(u == S(1), z, select(m == S(-1), all<V>(-1), m * z / simd::log(u)));
-    return select(x > S(0), x, S(alpha) * expm1);
+    const V z = simd::select(x > S(0), simd::all<V>(0), x), u = simd::exp(z), m = u - S(1);
+    const V expm1 = simd::select(u == S(1), z, simd::select(m == S(-1), simd::all<V>(-1), m * z / simd::log(u)));
+    return simd::select(x > S(0), x, S(f.alpha) * expm1);
   }
   template <class V>
-  ATTEND_INLINE V derivative(V x) const {
-    using S = Scalar<V>;
-    return select(x > S(0), all<V>(1), S(alpha) * simd::exp(select(x > S(0), all<V>(0), x)));
+  ATTEND_INLINE static V derivative(const activation::Elu& f, V x) {
+    using S = simd::Scalar<V>;
+    return simd::select(x > S(0), simd::all<V>(1), S(f.alpha) * simd::exp(simd::select(x > S(0), simd::all<V>(0), x)));
   }
 };
 
-}  // namespace activation
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,103 +1,142 @@
-#pragma once
 /// Functions of two numbers for kernels/broadcast.hpp: value, the derivative by each, and which operands the
 /// derivatives use.
-#include "attend/core/inline.hpp"
-#include "attend/core/namespace.hpp"
+#ifndef ATTEND_KERNELS_ARITHMETIC
+#define ATTEND_KERNELS_ARITHMETIC
+#include "attend/kernels/elementwise.hpp"
 
 ATTEND_BEGIN
 namespace arithmetic {
 
 struct Add {
   static constexpr bool uses_a = false, uses_b = false;
-  template <class S>
-  ATTEND_INLINE S value(S a, S b) const {
-    return a + b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_a(S, S) const {
-    return S(1);
-  }
-  template <class S>
-  ATTEND_INLINE S by_b(S, S) const {
-    return S(1);
-  }
 };
 struct Subtract {
   static constexpr bool uses_a = false, uses_b = false;
-  template <class S>
-  ATTEND_INLINE S value(S a, S b) const {
-    return a - b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_a(S, S) const {
-    return S(1);
-  }
-  template <class S>
-  ATTEND_INLINE S by_b(S, S) const {
-    return S(-1);
-  }
 };
 struct Multiply {
   static constexpr bool uses_a = true, uses_b = true;
-  template <class S>
-  ATTEND_INLINE S value(S a, S b) const {
-    return a * b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_a(S, S b) const {
-    return b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_b(S a, S) const {
-    return a;
-  }
 };
 struct Divide {
   static constexpr bool uses_a = true, uses_b = true;
-  template <class S>
-  ATTEND_INLINE S value(S a, S b) const {
-    return a / b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_a(S, S b) const {
-    return S(1) / b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_b(S a, S b) const {
-    return -(a / b) / b;
-  }
 };
 /// Where both are equal each gets half of the gradient; a NaN in either gives NaN.
 struct Maximum {
   static constexpr bool uses_a = true, uses_b = true;
-  template <class S>
-  ATTEND_INLINE S value(S a, S b) const {
-    return a > b || a != a ? a : b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_a(S a, S b) const {
-    return a > b ? S(1) : a == b ? S(0.5) : S(0);
-  }
-  template <class S>
-  ATTEND_INLINE S by_b(S a, S b) const {
-    return b > a ? S(1) : a == b ? S(0.5) : S(0);
-  }
 };
 struct Minimum {
   static constexpr bool uses_a = true, uses_b = true;
-  template <class S>
-  ATTEND_INLINE S value(S a, S b) const {
-    return a < b || a != a ? a : b;
-  }
-  template <class S>
-  ATTEND_INLINE S by_a(S a, S b) const {
-    return a < b ? S(1) : a == b ? S(0.5) : S(0);
-  }
-  template <class S>
-  ATTEND_INLINE S by_b(S a, S b) const {
-    return b < a ? S(1) : a == b ? S(0.5) : S(0);
-  }
 };
 
 }  // namespace arithmetic
 ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/arithmetic.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+template <>
+struct Formula<arithmetic::Add> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const arithmetic::Add&, V a, V b) {
+    return a + b;
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const arithmetic::Add&, V, V) {
+    return simd::all<V>(1);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const arithmetic::Add&, V, V) {
+    return simd::all<V>(1);
+  }
+};
+
+template <>
+struct Formula<arithmetic::Subtract> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const arithmetic::Subtract&, V a, V b) {
+    return a - b;
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const arithmetic::Subtract&, V, V) {
+    return simd::all<V>(1);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const arithmetic::Subtract&, V, V) {
+    return simd::all<V>(-1);
+  }
+};
+
+template <>
+struct Formula<arithmetic::Multiply> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const arithmetic::Multiply&, V a, V b) {
+    return a * b;
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const arithmetic::Multiply&, V, V b) {
+    return b;
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const arithmetic::Multiply&, V a, V) {
+    return a;
+  }
+};
+
+template <>
+struct Formula<arithmetic::Divide> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const arithmetic::Divide&, V a, V b) {
+    return a / b;
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const arithmetic::Divide&, V, V b) {
+    return simd::Scalar<V>(1) / b;
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const arithmetic::Divide&, V a, V b) {
+    return -(a / b) / b;
+  }
+};
+
+/// 1 where the condition holds, a half where a = b, else 0.
+template <class V, class Mask>
+ATTEND_INLINE V share_of_extreme(Mask wins, V a, V b) {
+  return simd::select(wins, simd::all<V>(1), simd::select(a == b, simd::all<V>(0.5), simd::all<V>(0)));
+}
+
+template <>
+struct Formula<arithmetic::Maximum> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const arithmetic::Maximum&, V a, V b) {
+    return simd::select((a > b) | (a != a), a, b);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const arithmetic::Maximum&, V a, V b) {
+    return share_of_extreme(a > b, a, b);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const arithmetic::Maximum&, V a, V b) {
+    return share_of_extreme(b > a, a, b);
+  }
+};
+
+template <>
+struct Formula<arithmetic::Minimum> : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const arithmetic::Minimum&, V a, V b) {
+    return simd::select((a < b) | (a != a), a, b);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const arithmetic::Minimum&, V a, V b) {
+    return share_of_extreme(a < b, a, b);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const arithmetic::Minimum&, V a, V b) {
+    return share_of_extreme(b < a, a, b);
+  }
+};
+
+ATTEND_END_ISA
+#endif

@@ -1,9 +1,10 @@
-#pragma once
 /// Element-wise work on two operands of which each axis is as long as the result's, or 1 and then repeated (NumPy's
 /// rule). Axes that behave alike are merged first, so that most cases are one or two flat loops.
-#include "attend/core/inline.hpp"
+#ifndef ATTEND_KERNELS_BROADCAST
+#define ATTEND_KERNELS_BROADCAST
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/kernels/arithmetic.hpp"
 
 ATTEND_BEGIN
 
@@ -72,65 +73,159 @@ struct Broadcast {
   }
 };
 
-/// f(i, element of a, element of b) for every element i of the result, each once. A single long run is cut in pieces.
+constexpr Index broadcast_grain = 1 << 14;  ///< elements per unit of work
+
+/// f(i, element of a, element of b, elements) for every element i of the result, each once. A single long run is cut in pieces.
 template <class F>
 void for_each_broadcast(const Broadcast& s, const F& f) {
-  constexpr Index grain = 1 << 14;
   const Index n = s.inner(), sa = s.inner_a(), sb = s.inner_b();
   if (s.runs() == 1) {
-    parallel_for(n, grain, [&](Index begin, Index end) { f(begin, begin * sa, begin * sb, end - begin); });
+    parallel_for(n, broadcast_grain, [&](Index begin, Index end) { f(begin, begin * sa, begin * sb, end - begin); });
   } else {
-    parallel_for(s.runs(), std::max<Index>(1, grain / std::max<Index>(n, 1)), [&](Index begin, Index end) {
+    parallel_for(s.runs(), std::max<Index>(1, broadcast_grain / std::max<Index>(n, 1)), [&](Index begin, Index end) {
       s.for_runs(begin, end, [&](Index run, Index a, Index b) { f(run * n, a, b, n); });
     });
   }
 }
 
-/// y = f(a, b)
-template <class S, class F>
-void broadcast_forward(const Broadcast& s, const F& f, const S* a, const S* b, S* y) {
-  const Index sa = s.inner_a(), sb = s.inner_b();
-  for_each_broadcast(s, [&](Index i, Index ia, Index ib, Index n) {
-    const S *pa = a + ia, *pb = b + ib;
-    S* to = y + i;
-    if (sa == 1 && sb == 1) {
-      for (Index j = 0; j < n; ++j) to[j] = f.value(pa[j], pb[j]);
-    } else if (sa == 1) {
-      const S fixed = *pb;
-      for (Index j = 0; j < n; ++j) to[j] = f.value(pa[j], fixed);
-    } else {
-      const S fixed = *pa;
-      for (Index j = 0; j < n; ++j) to[j] = f.value(fixed, pb[j]);
-    }
-  });
+/// The same with the operands' roles exchanged.
+inline Broadcast exchanged(Broadcast s) {
+  std::swap(s.step_a, s.step_b);
+  return s;
 }
 
-/// da += 1 / divisor times the sum over the axes where a repeats (without any: the divisor is 1) of term(i, element of
-/// b, element of a), i an element of the result. Sums are taken in double, in an order that depends on the shapes
-/// alone.
-template <class S, class Term>
-void broadcast_reduce(const Broadcast& s, Index size_a, S* da, const Term& term, double divisor = 1) {
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/broadcast.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH(broadcast_forward)
+ATTEND_DISPATCH(broadcast_backward)
+ATTEND_DISPATCH(broadcast_sum)
+ATTEND_DISPATCH(broadcast_add)
+ATTEND_DISPATCH(inner_product)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+namespace detail {
+
+/// y[j] = f(a[j step_a], b[j step_b], more[j]...) on vectors, steps being 0 or 1.
+template <class S, class F, class... More>
+ATTEND_INLINE void map_runs(Index n, S* y, const F& f, const S* a, Index step_a, const S* b, Index step_b,
+                            const More*... more) {
+  constexpr Index lanes = simd::lanes<S>;
+  S repeated_a[lanes], repeated_b[lanes];
+  if (step_a == 0) a = std::fill_n(repeated_a, lanes, *a) - lanes;
+  if (step_b == 0) b = std::fill_n(repeated_b, lanes, *b) - lanes;
+  for (Index j = 0; j < n; j += lanes, a += step_a * lanes, b += step_b * lanes) {
+    const bool whole = n - j >= lanes;
+    const auto at = [whole, rest = n - j](const S* p) { return whole ? simd::load(p) : simd::load_part(p, rest); };
+    const simd::Vector<S> v = f(at(a), at(b), at(more + j)...);
+    if (whole)
+      simd::store(y + j, v);
+    else
+      simd::store_part(y + j, v, n - j);
+  }
+}
+
+/// The terms of a sum over repeated axes: those of the elements [i, i + n) of the result, ia of what is summed into and
+/// ib of the other operand. They lie where `of` says, which may be `place`. (By pointer, so that the summing is compiled
+/// once for all of them.)
+template <class S>
+struct Terms {
+  static constexpr Index most = 512;
+  const void* self;
+  const S* (*of)(const void* self, Index i, Index ia, Index ib, Index n, S* place);
+  const S* operator()(Index i, Index ia, Index ib, Index n, S* place) const { return of(self, i, ia, ib, n, place); }
+};
+/// The elements themselves.
+template <class S>
+struct PlainTerms {
+  static const S* of(const void* self, Index i, Index, Index, Index, S*) { return static_cast<const S*>(self) + i; }
+};
+/// dy times the derivative of f by a, or by b.
+template <bool by_b, class S, class F>
+struct DerivativeTerms {
+  const F& f;
+  const S *a, *b, *dy;
+  Index step_a, step_b;
+  static const S* of(const void* self, Index i, Index own, Index other, Index n, S* place) {
+    const auto& t = *static_cast<const DerivativeTerms*>(self);
+    const S *a = t.a + (by_b ? other : own), *b = t.b + (by_b ? own : other), *dy = t.dy + i;
+    if constexpr (Formula<F>::exists)
+      map_runs(
+          n, place,
+          [&](const auto& u, const auto& v, const auto& up) {
+            return up * (by_b ? Formula<F>::by_b(t.f, u, v) : Formula<F>::by_a(t.f, u, v));
+          },
+          a, t.step_a, b, t.step_b, dy);
+    else
+      for (Index j = 0; j < n; ++j) {
+        const S u = a[j * t.step_a], v = b[j * t.step_b];
+        place[j] = dy[j] * (by_b ? t.f.by_b(u, v) : t.f.by_a(u, v));
+      }
+    return place;
+  }
+};
+
+/// to[j] += x[j]
+template <class S>
+ATTEND_INLINE void add_as_doubles(Index n, const S* x, double* to) {
+  constexpr Index lanes = simd::lanes<double>;
+  Index j = 0;
+  for (; j + lanes <= n; j += lanes) simd::store(to + j, simd::load(to + j) + simd::Whole()(x + j));
+  if (j == n) return;
+  const simd::Part at{n - j};
+  simd::store_part(to + j, at(to + j) + at(x + j), n - j);
+}
+/// Sum of n numbers, in 16 lanes and then by halves.
+template <class S>
+ATTEND_INLINE double sum_as_doubles(Index n, const S* x) {
+  constexpr Index lanes = simd::lanes<double>, vectors = 16 / lanes;
+  simd::Vector<double> sums[vectors] = {};
+  Index j = 0;
+  for (; j + 16 <= n; j += 16)
+    for (Index k = 0; k < vectors; ++k) sums[k] += simd::Whole()(x + j + k * lanes);
+  for (; j + lanes <= n; j += lanes) sums[0] += simd::Whole()(x + j);
+  if (j < n) sums[vectors - 1] += simd::Part{n - j}(x + j);
+  for (Index k = 1; k < vectors; ++k) sums[0] += sums[k];
+  return simd::sum_of_lanes(sums[0]);
+}
+
+/// da += 1 / divisor times the sum of the terms over the axes where a repeats (without any: the divisor is 1). Sums are
+/// taken in double, in an order that depends on the shapes alone.
+template <class S>
+void broadcast_sum_terms(const Broadcast& s, Index size_a, S* da, const Terms<S>& terms, double divisor) {
   if (s.size == 0) return;
+  constexpr Index grain = broadcast_grain, most = Terms<S>::most;
   const Index n = s.inner(), sa = s.inner_a(), sb = s.inner_b();
   if (size_a == s.size) {  // nothing repeats: element i of the result is element i of a
     for_each_broadcast(s, [&](Index i, Index ia, Index ib, Index count) {
-      for (Index j = 0; j < count; ++j) da[ia + j] += S(term(i + j, ib + j * sb, ia + j));
+      S place[most];
+      for (Index j = 0; j < count; j += most) {
+        const Index m = std::min(most, count - j);
+        simd::map_add(
+            m, da + ia + j, [](const auto& v) { return v; }, terms(i + j, ia + j, ib + j * sb, m, place));
+      }
     });
     return;
   }
   const auto add_run = [&](Index i, Index ia, Index ib, Index count, double* to) {
-    if (sa == 1) {
-      for (Index j = 0; j < count; ++j) to[ia + j] += static_cast<double>(term(i + j, ib + j * sb, ia + j));
-      return;
+    S place[most];
+    double sum = 0;
+    for (Index j = 0; j < count; j += most) {
+      const Index m = std::min(most, count - j);
+      const S* x = terms(i + j, ia + j * sa, ib + j * sb, m, place);
+      if (sa == 1)
+        add_as_doubles(m, x, to + ia + j);
+      else
+        sum += sum_as_doubles(m, x);
     }
-    double lane[8] = {};
-    Index j = 0;
-    for (; j + 8 <= count; j += 8)
-      for (Index l = 0; l < 8; ++l) lane[l] += static_cast<double>(term(i + j + l, ib + (j + l) * sb, ia));
-    for (Index l = 0; j < count; ++j, ++l) lane[l] += static_cast<double>(term(i + j, ib + j * sb, ia));
-    to[ia] += ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+    if (sa == 0) to[ia] += sum;
   };
-  constexpr Index grain = 1 << 14;
   const Index runs = s.runs();
   if (runs == 1) {  // all of one run into one number
     const Index chunks = (n + grain - 1) / grain;
@@ -151,12 +246,12 @@ void broadcast_reduce(const Broadcast& s, Index size_a, S* da, const Term& term,
       for (Index i = begin * s.step_a[0]; i < end * s.step_a[0]; ++i) da[i] += S(sums.get()[i] / divisor);
     });
   } else if (s.axes == 2 && n >= 4096) {  // a few long runs on top of each other: by columns
-    constexpr Index columns = 512;
-    parallel_for(n, columns, [&](Index begin, Index end) {
-      double sums[columns] = {};
+    parallel_for(n, most, [&](Index begin, Index end) {
+      S place[most];
+      double sums[most] = {};
       for (Index run = 0; run < runs; ++run)
-        for (Index j = begin; j < end; ++j)
-          sums[j - begin] += static_cast<double>(term(run * n + j, run * s.step_b[0] + j * sb, j));
+        add_as_doubles(end - begin, terms(run * n + begin, begin, run * s.step_b[0] + begin * sb, end - begin, place),
+                       sums);
       for (Index j = begin; j < end; ++j) da[j] += S(sums[j - begin] / divisor);
     });
   } else {  // a part of the first axis at a time, at most 16
@@ -168,27 +263,79 @@ void broadcast_reduce(const Broadcast& s, Index size_a, S* da, const Term& term,
       s.for_runs(begin * runs_each, end * runs_each,
                  [&](Index run, Index ia, Index ib) { add_run(run * n, ia, ib, n, to); });
     });
-    for (Index k = 1; k < parts; ++k)
-      for (Index i = 0; i < size_a; ++i) sums.get()[i] += sums.get()[k * size_a + i];
+    for (Index k = 1; k < parts; ++k) add_as_doubles(size_a, sums.get() + k * size_a, sums.get());
     for (Index i = 0; i < size_a; ++i) da[i] += S(sums.get()[i] / divisor);
   }
 }
 
-/// The same with the operands' roles exchanged.
-inline Broadcast exchanged(Broadcast s) {
-  std::swap(s.step_a, s.step_b);
-  return s;
+}  // namespace detail
+
+/// y = f(a, b)
+template <class S, class F>
+void broadcast_forward(const Broadcast& s, const F& f, const S* a, const S* b, S* y) {
+  const Index sa = s.inner_a(), sb = s.inner_b();
+  for_each_broadcast(s, [&, sa, sb](Index i, Index ia, Index ib, Index n) {
+    if constexpr (Formula<F>::exists)
+      detail::map_runs(
+          n, y + i, [&f](const auto& u, const auto& v) { return Formula<F>::value(f, u, v); }, a + ia, sa, b + ib, sb);
+    else
+      for (Index j = 0; j < n; ++j) y[i + j] = f.value(a[ia + j * sa], b[ib + j * sb]);
+  });
 }
 
 /// Adds dy f's derivatives into da and db, each of which may be null. a and b may be null where f does not use them.
 template <class S, class F>
 void broadcast_backward(const Broadcast& s, const F& f, const S* a, const S* b, const S* dy, Index size_a, Index size_b,
                         S* da, S* db) {
+  using detail::Terms;
   const S *pa = a ? a : dy, *pb = b ? b : dy;  // dy is as long as either: read, and without effect
-  if (da) broadcast_reduce(s, size_a, da, [=](Index i, Index ib, Index ia) { return dy[i] * f.by_a(pa[ia], pb[ib]); });
-  if (db)
-    broadcast_reduce(exchanged(s), size_b, db,
-                     [=](Index i, Index ia, Index ib) { return dy[i] * f.by_b(pa[ia], pb[ib]); });
+  const Index sa = s.inner_a(), sb = s.inner_b();
+  const Terms<S> plain{dy, detail::PlainTerms<S>::of};
+  constexpr bool sum = std::is_same_v<F, arithmetic::Add>, difference = std::is_same_v<F, arithmetic::Subtract>;
+  if constexpr (sum || difference) {
+    if (da) detail::broadcast_sum_terms(s, size_a, da, plain, 1);
+  } else if (da) {
+    const detail::DerivativeTerms<false, S, F> by_a{f, pa, pb, dy, sa, sb};
+    detail::broadcast_sum_terms(s, size_a, da, Terms<S>{&by_a, by_a.of}, 1);
+  }
+  if constexpr (sum) {
+    if (db) detail::broadcast_sum_terms(exchanged(s), size_b, db, plain, 1);
+  } else if (db) {
+    const detail::DerivativeTerms<true, S, F> by_b{f, pa, pb, dy, sa, sb};
+    detail::broadcast_sum_terms(exchanged(s), size_b, db, Terms<S>{&by_b, by_b.of}, 1);
+  }
 }
 
-ATTEND_END
+/// da += sum of dy over the axes where a repeats / divisor;  s: a and dy. Sums in double.
+template <class S>
+void broadcast_sum(const Broadcast& s, Index size_a, const S* dy, S* da, double divisor) {
+  detail::broadcast_sum_terms(s, size_a, da, {dy, detail::PlainTerms<S>::of}, divisor);
+}
+
+/// y += a / divisor, repeated;  s: a and y
+template <class S>
+void broadcast_add(const Broadcast& s, double divisor, const S* a, S* y) {
+  const Index step = s.inner_a();
+  for_each_broadcast(s, [&, step](Index i, Index ia, Index, Index n) {
+    const S by = S(divisor);
+    if (step == 1)
+      simd::map_add(
+          n, y + i, [by](const auto& v) { return v / by; }, a + ia);
+    else
+      simd::map_add(n, y + i, [share = a[ia] / by] { return share; });
+  });
+}
+
+/// Sum of a_i b_i, in double.
+template <class S>
+S inner_product(Index n, const S* a, const S* b) {
+  S sum = 0;
+  const arithmetic::Multiply multiply;
+  const detail::DerivativeTerms<false, S, arithmetic::Multiply> products{multiply, a, b, a, 0, 1};
+  detail::broadcast_sum_terms(Broadcast(std::array<Index, 1>{1}, std::array<Index, 1>{n}), 1, &sum,
+                              detail::Terms<S>{&products, products.of}, 1);
+  return sum;
+}
+
+ATTEND_END_ISA
+#endif

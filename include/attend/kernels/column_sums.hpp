@@ -1,35 +1,63 @@
-#pragma once
+/// Sums over the rows of a matrix.
+#ifndef ATTEND_KERNELS_COLUMN_SUMS
+#define ATTEND_KERNELS_COLUMN_SUMS
 #include <algorithm>
-#include <vector>
 
 #include "attend/core/recycler.hpp"
-#include "attend/core/tensor.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
+namespace detail {
+/// Scratch that pairwise_column_sums needs for this many rows.
+inline Index pairwise_scratch(Index rows, Index columns) {
+  Index levels = 1;
+  while (rows > 16) rows = (rows + 1) / 2, ++levels;
+  return levels * columns;
+}
+}  // namespace detail
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/column_sums.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH(add_column_sums)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 namespace detail {
 
 /// sums[j] = sum over the rows, by halves: the error grows with the logarithm of the number of rows. `scratch` holds
 /// columns numbers for every halving, 64 of them at most.
 template <class S>
 void pairwise_column_sums(const S* x, Index rows, Index columns, Index stride, S* sums, S* scratch) {
-  if (rows <= 16) {
-    std::fill_n(sums, columns, S(0));
-    for (Index i = 0; i < rows; ++i, x += stride)
-      for (Index j = 0; j < columns; ++j) sums[j] += x[j];
-    return;
+  if (rows > 16) {
+    const Index half = rows / 2;
+    pairwise_column_sums(x, half, columns, stride, sums, scratch + columns);
+    pairwise_column_sums(x + half * stride, rows - half, columns, stride, scratch, scratch + columns);
+    return simd::map_add(
+        columns, sums, [](const auto& v) { return v; }, static_cast<const S*>(scratch));
   }
-  const Index half = rows / 2;
-  pairwise_column_sums(x, half, columns, stride, sums, scratch + columns);
-  pairwise_column_sums(x + half * stride, rows - half, columns, stride, scratch, scratch + columns);
-  for (Index j = 0; j < columns; ++j) sums[j] += scratch[j];
-}
-
-/// Scratch that pairwise_column_sums needs for this many rows.
-inline Index pairwise_scratch(Index rows, Index columns) {
-  Index levels = 1;
-  while (rows > 16) rows = (rows + 1) / 2, ++levels;
-  return levels * columns;
+  constexpr Index lanes = simd::lanes<S>;
+  Index j = 0;
+  for (; j + 4 * lanes <= columns; j += 4 * lanes) {
+    simd::Vector<S> sum[4] = {};
+    for (Index i = 0; i < rows; ++i)
+      for (Index k = 0; k < 4; ++k) sum[k] += simd::load(x + i * stride + j + k * lanes);
+    for (Index k = 0; k < 4; ++k) simd::store(sums + j + k * lanes, sum[k]);
+  }
+  for (; j < columns; j += lanes) {
+    const Index n = std::min(lanes, columns - j);
+    simd::Vector<S> sum{};
+    for (Index i = 0; i < rows; ++i)
+      sum += n == lanes ? simd::load(x + i * stride + j) : simd::load_part(x + i * stride + j, n);
+    if (n == lanes)
+      simd::store(sums + j, sum);
+    else
+      simd::store_part(sums + j, sum, n);
+  }
 }
 
 }  // namespace detail
@@ -48,8 +76,11 @@ void add_column_sums(const S* x, Index rows, Index columns, S* sums) {
                                  partial.get() + begin / block * columns, scratch.get());
   });
   const auto scratch = make_buffer<S>(detail::pairwise_scratch(blocks, columns) + columns);
-  detail::pairwise_column_sums(partial.get(), blocks, columns, columns, scratch.get(), scratch.get() + columns);
-  for (Index j = 0; j < columns; ++j) sums[j] += scratch.get()[j];
+  detail::pairwise_column_sums(static_cast<const S*>(partial.get()), blocks, columns, columns, scratch.get(),
+                               scratch.get() + columns);
+  simd::map_add(
+      columns, sums, [](const auto& v) { return v; }, static_cast<const S*>(scratch.get()));
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,51 +1,19 @@
-#pragma once
+/// Pooling over all pixels, forward beside backward.
+#ifndef ATTEND_KERNELS_GLOBAL_POOLING
+#define ATTEND_KERNELS_GLOBAL_POOLING
 #include <cmath>
 #include <cstdint>
 
 #include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/convolution_shape.hpp"
 
+#define ATTEND_KERNELS "attend/kernels/global_pooling.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
 ATTEND_BEGIN
-
-/// y[b, c] = mean over the pixels of x[b, :, c], summed by halves.  x: (batch, pixels, channels)  y: (batch, channels)
-template <class S>
-void global_average_forward(Index batch, Index pixels, Index channels, const S* x, S* y) {
-  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
-    S scratch[64 * 2 * detail::channel_block];
-    detail::pairwise_column_sums(x + b * pixels * channels + c0, pixels, c1 - c0, channels, y + b * channels + c0,
-                                 scratch);
-    for (Index c = c0; c < c1; ++c) y[b * channels + c] /= static_cast<S>(pixels);
-  });
-}
-template <class S>
-void global_average_backward(Index batch, Index pixels, Index channels, const S* dy, S* dx) {
-  const Index grain = std::max<Index>(1, 16384 / std::max<Index>(1, pixels * channels));
-  parallel_for(batch, grain, [&](Index begin, Index end) {
-    const auto share = make_buffer<S>(channels);
-    for (Index b = begin; b < end; ++b) {
-      for (Index c = 0; c < channels; ++c) share.get()[c] = dy[b * channels + c] / static_cast<S>(pixels);
-      for (Index p = b * pixels; p < (b + 1) * pixels; ++p)
-        for (Index c = 0; c < channels; ++c) dx[p * channels + c] += share.get()[c];
-    }
-  });
-}
-
-/// y[b, c] = largest over the pixels; NaN is larger than everything, the first of equals wins, `where` gets its pixel.
-template <class S>
-void global_max_forward(Index batch, Index pixels, Index channels, const S* x, S* y, std::int32_t* where) {
-  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
-    S* best = y + b * channels;
-    std::int32_t* at = where + b * channels;
-    for (Index p = 0; p < pixels; ++p) {
-      const S* from = x + (b * pixels + p) * channels;
-      for (Index c = c0; c < c1; ++c) {
-        const bool keep = p > 0 && (best[c] >= from[c] || best[c] != best[c]);
-        best[c] = keep ? best[c] : from[c];
-        at[c] = keep ? at[c] : static_cast<std::int32_t>(p);
-      }
-    }
-  });
-}
+ATTEND_DISPATCH(global_average_forward)
+ATTEND_DISPATCH(global_average_backward)
+ATTEND_DISPATCH(global_max_forward)
 
 /// Generalised mean (GeM; Radenovic, Tolias and Chum 2018, arXiv:1711.02512, eq. 3):
 ///     y[b, c] = (mean over the pixels of max(x, eps)^p)^(1/p)
@@ -96,3 +64,69 @@ void generalised_mean_backward(Index batch, Index pixels, Index channels, S p, S
 }
 
 ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+/// y[b, c] = mean over the pixels of x[b, :, c], summed by halves.  x: (batch, pixels, channels)  y: (batch, channels)
+template <class S>
+void global_average_forward(Index batch, Index pixels, Index channels, const S* x, S* y) {
+  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
+    S scratch[64 * 2 * detail::channel_block];
+    S* const mean = y + b * channels + c0;
+    detail::pairwise_column_sums(x + b * pixels * channels + c0, pixels, c1 - c0, channels, mean, scratch);
+    simd::map(
+        c1 - c0, mean, [by = static_cast<S>(pixels)](const auto& v) { return v / by; }, static_cast<const S*>(mean));
+  });
+}
+template <class S>
+void global_average_backward(Index batch, Index pixels, Index channels, const S* dy, S* dx) {
+  const Index grain = std::max<Index>(1, 16384 / std::max<Index>(1, channels));
+  parallel_for(batch * pixels, grain, [&](Index begin, Index end) {
+    const S by = static_cast<S>(pixels);
+    for (Index p = begin; p < end; ++p)
+      simd::map_add(
+          channels, dx + p * channels, [by](const auto& v) { return v / by; }, dy + p / pixels * channels);
+  });
+}
+
+namespace detail {
+/// Of `count` vectors of channels from c on, of which `left` channels are to go.
+template <int count, class S>
+void largest_of_pixels(const S* x, Index pixels, Index channels, Index c, Index left, S* y, std::int32_t* where) {
+  using V = simd::Vector<S>;
+  constexpr Index lanes = simd::lanes<S>;
+  V best[count];
+  simd::Bits<V> number[count] = {};
+  for (int k = 0; k < count; ++k) best[k] = simd::At<S>{c + k * lanes, left - k * lanes}(x);
+  for (Index p = 1; p < pixels; ++p)
+    for (int k = 0; k < count; ++k) {
+      const V v = simd::At<S>{c + k * lanes, left - k * lanes}(x + p * channels);
+      const auto keep = (best[k] >= v) | (best[k] != best[k]);
+      best[k] = keep ? best[k] : v;
+      number[k] = keep ? number[k] : simd::Bits<V>{} + static_cast<typename simd::Lanes<V>::Word>(p);
+    }
+  for (int k = 0; k < count; ++k) {
+    simd::At<S>{c + k * lanes, left - k * lanes}.put(y, best[k]);
+    for (Index i = 0; i < std::min(lanes, left - k * lanes); ++i)
+      where[c + k * lanes + i] = static_cast<std::int32_t>(number[k][i]);
+  }
+}
+}  // namespace detail
+
+/// y[b, c] = largest over the pixels; NaN is larger than everything, the first of equals wins, `where` gets its pixel.
+template <class S>
+void global_max_forward(Index batch, Index pixels, Index channels, const S* x, S* y, std::int32_t* where) {
+  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
+    const S* sample = x + b * pixels * channels;
+    constexpr Index lanes = simd::lanes<S>;
+    Index c = c0;
+    for (; c + 4 * lanes <= c1; c += 4 * lanes)
+      detail::largest_of_pixels<4>(sample, pixels, channels, c, 4 * lanes, y + b * channels, where + b * channels);
+    for (; c < c1; c += lanes)
+      detail::largest_of_pixels<1>(sample, pixels, channels, c, c1 - c, y + b * channels, where + b * channels);
+  });
+}
+
+ATTEND_END_ISA
+#endif

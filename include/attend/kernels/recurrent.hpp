@@ -5,6 +5,8 @@
 /// A sequence shorter than the longest takes part in its own steps only: beyond its end the output is zero, its state
 /// rests there, and going backwards in time it starts at its own end. What lies in the input beyond the end reaches
 /// nothing.
+///
+/// Compiled once: the work is in the products and the cells.
 #include <algorithm>
 
 #include "attend/core/recycler.hpp"
@@ -36,6 +38,9 @@ struct Saved {
   S *gates, *apart, *cells;
 };
 
+/// Samples that run the cell on one thread: their gates make a unit of work.
+inline Index cell_grain(Index gates) { return std::max<Index>(1, 4096 / std::max<Index>(1, gates)); }
+
 /// y (batch, steps, hidden); `h` and `c` (batch, hidden) hold the initial states and become the final ones.
 template <class Cell, class S>
 void forward(const Problem& p, const S* x, const Weights<const S>& w, S* y, S* h, S* c, const Saved<S>& saved) {
@@ -48,25 +53,34 @@ void forward(const Problem& p, const S* x, const Weights<const S>& w, S* y, S* h
   if (sum < G)
     for (Index i = 0; i < rows; ++i)
       for (Index j = 0; j < H; ++j) saved.apart[i * H + j] = w.bias_hh ? w.bias_hh[sum + j] : S(0);
+  const auto packed = make_buffer<S>(packed_size<S>(H, sum)),
+             packed_apart = make_buffer<S>(sum < G ? packed_size<S>(H, H) : 0);
+  pack_b(Side::transposed, H, sum, w.hh, H, packed.get());
+  if (sum < G) pack_b(Side::transposed, H, H, w.hh + sum * H, H, packed_apart.get());
   for (Index step = 0; step < p.steps; ++step) {
     const Index t = p.time(step);
-    gemm<S>(Side::plain, Side::transposed, p.batch, sum, H, 1, h, H, w.hh, H, 1, saved.gates + t * G, p.steps * G);
+    const PlainRows<S> state{h, H};
+    gemm_packed(p.batch, sum, H, S(1), state, static_cast<const S*>(packed.get()), S(1), saved.gates + t * G,
+                p.steps * G);
     if (sum < G)
-      gemm<S>(Side::plain, Side::transposed, p.batch, H, H, 1, h, H, w.hh + sum * H, H, 1, saved.apart + t * H,
-              p.steps * H);
-    for (Index b = 0; b < p.batch; ++b) {
-      const Index row = b * p.steps + t;
-      S* out = y + row * H;
-      if (t >= p.length(b)) {
-        std::fill_n(out, H, S(0));
-        continue;
+      gemm_packed(p.batch, H, H, S(1), state, static_cast<const S*>(packed_apart.get()), S(1), saved.apart + t * H,
+                  p.steps * H);
+    parallel_for(p.batch, cell_grain(G), [&](Index begin, Index end) {
+      for (Index b = begin; b < end; ++b) {
+        const Index row = b * p.steps + t;
+        S* out = y + row * H;
+        if (t >= p.length(b)) {
+          std::fill_n(out, H, S(0));
+          continue;
+        }
+        S* cell = Cell::has_cell ? saved.cells + row * H : nullptr;
+        forward_cell(Cell{}, H,
+                     CellRows<S>{saved.gates + row * G, sum < G ? saved.apart + row * H : nullptr, h + b * H,
+                                 Cell::has_cell ? c + b * H : nullptr, out, cell});
+        std::copy_n(out, H, h + b * H);
+        if (Cell::has_cell) std::copy_n(cell, H, c + b * H);
       }
-      S* cell = Cell::has_cell ? saved.cells + row * H : nullptr;
-      Cell::forward(H, saved.gates + row * G, sum < G ? saved.apart + row * H : nullptr, h + b * H,
-                    Cell::has_cell ? c + b * H : nullptr, out, cell);
-      std::copy_n(out, H, h + b * H);
-      if (Cell::has_cell) std::copy_n(cell, H, c + b * H);
-    }
+    });
   }
 }
 
@@ -78,25 +92,37 @@ void backward(const Problem& p, const S* x, const Weights<const S>& w, const S* 
   const Index H = p.hidden, G = Cell::gates * H, sum = Cell::summed * H, rows = p.batch * p.steps;
   const auto d_gates = make_buffer<S>(rows * G, S(0)), previous = make_buffer<S>(rows * H, S(0));
   const auto d_apart = make_buffer<S>(sum < G ? rows * H : 0, S(0)), zeros = make_buffer<S>(H, S(0));
+  const auto packed = make_buffer<S>(packed_size<S>(sum, H)),
+             packed_apart = make_buffer<S>(sum < G ? packed_size<S>(H, H) : 0);
+  pack_b(Side::plain, sum, H, w.hh, H, packed.get());
+  if (sum < G) pack_b(Side::plain, H, H, w.hh + sum * H, H, packed_apart.get());
   for (Index step = p.steps; step-- > 0;) {
     const Index t = p.time(step);
-    for (Index b = 0; b < p.batch; ++b) {
-      const Index row = b * p.steps + t, length = p.length(b);
-      if (t >= length) continue;
-      const bool first = p.reverse ? t == length - 1 : t == 0;
-      const Index before = row + (p.reverse ? 1 : -1);  // the step before this one in the order of the pass
-      if (!first || h0) std::copy_n(first ? h0 + b * H : y + before * H, H, previous.get() + row * H);
-      const S* c_before = !Cell::has_cell ? nullptr : !first ? saved.cells + before * H : c0 ? c0 + b * H : zeros.get();
-      if (dy)
-        for (Index j = 0; j < H; ++j) dh[b * H + j] += dy[row * H + j];
-      Cell::backward(H, saved.gates + row * G, sum < G ? saved.apart + row * H : nullptr, previous.get() + row * H,
-                     c_before, Cell::has_cell ? saved.cells + row * H : nullptr, d_gates.get() + row * G,
-                     sum < G ? d_apart.get() + row * H : nullptr, dh + b * H, Cell::has_cell ? dc + b * H : nullptr);
-    }
-    gemm<S>(Side::plain, Side::plain, p.batch, H, sum, 1, d_gates.get() + t * G, p.steps * G, w.hh, H, 1, dh, H);
+    parallel_for(p.batch, cell_grain(G), [&](Index begin, Index end) {
+      for (Index b = begin; b < end; ++b) {
+        const Index row = b * p.steps + t, length = p.length(b);
+        if (t >= length) continue;
+        const bool first = p.reverse ? t == length - 1 : t == 0;
+        const Index before = row + (p.reverse ? 1 : -1);  // the step before this one in the order of the pass
+        if (!first || h0) std::copy_n(first ? h0 + b * H : y + before * H, H, previous.get() + row * H);
+        const S* c_before = !Cell::has_cell ? nullptr
+                            : !first        ? saved.cells + before * H
+                            : c0            ? c0 + b * H
+                                            : zeros.get();
+        if (dy) add_scaled(H, S(1), dy + row * H, dh + b * H);
+        backward_cell(Cell{}, H,
+                      CellRows<const S>{saved.gates + row * G, sum < G ? saved.apart + row * H : nullptr,
+                                        previous.get() + row * H, c_before, nullptr,
+                                        Cell::has_cell ? saved.cells + row * H : nullptr},
+                      CellGradients<S>{d_gates.get() + row * G, sum < G ? d_apart.get() + row * H : nullptr, dh + b * H,
+                                       Cell::has_cell ? dc + b * H : nullptr});
+      }
+    });
+    gemm_packed(p.batch, H, sum, S(1), PlainRows<S>{d_gates.get() + t * G, p.steps * G},
+                static_cast<const S*>(packed.get()), S(1), dh, H);
     if (sum < G)
-      gemm<S>(Side::plain, Side::plain, p.batch, H, H, 1, d_apart.get() + t * H, p.steps * H, w.hh + sum * H, H, 1, dh,
-              H);
+      gemm_packed(p.batch, H, H, S(1), PlainRows<S>{d_apart.get() + t * H, p.steps * H},
+                  static_cast<const S*>(packed_apart.get()), S(1), dh, H);
   }
   const Zeros zeros_are =
       p.lengths ? Zeros::skipped : Zeros::multiplied;  // x may hold anything beyond a sequence's end
@@ -111,10 +137,10 @@ void backward(const Problem& p, const S* x, const Weights<const S>& w, const S* 
   }
   if (!d.bias_ih && !d.bias_hh) return;
   const auto sums = make_buffer<S>(G, S(0));
-  add_column_sums<S>(d_gates.get(), rows, G, sums.get());
+  add_column_sums(static_cast<const S*>(d_gates.get()), rows, G, sums.get());
   for (Index j = 0; d.bias_ih && j < G; ++j) d.bias_ih[j] += sums.get()[j];
   for (Index j = 0; d.bias_hh && j < sum; ++j) d.bias_hh[j] += sums.get()[j];
-  if (d.bias_hh && sum < G) add_column_sums<S>(d_apart.get(), rows, H, d.bias_hh + sum);
+  if (d.bias_hh && sum < G) add_column_sums(static_cast<const S*>(d_apart.get()), rows, H, d.bias_hh + sum);
 }
 
 }  // namespace recurrent

@@ -100,14 +100,17 @@ ATTEND_END
 /// Makes `name`, a kernel's entry: the same function in the namespace of the picked instruction set, found from the
 /// arguments, or of a scalar type that the caller names. An object, not a function: a kernel that calls another by its
 /// name means the one of its own instruction set, and argument-dependent lookup finds no objects.
-#define ATTEND_DISPATCH(name)                                       \
-  struct name##_entry {                                             \
-    template <class... Arguments>                                   \
-    ATTEND_INLINE auto operator()(Arguments&&... arguments) const { \
-      ATTEND_PICK(name(std::forward<Arguments>(arguments)...));     \
-    }                                                               \
-  };                                                                \
-  inline constexpr name##_entry name{};
+#define ATTEND_DISPATCH_AS(entry, ...)                                 \
+  struct entry##_entry {                                               \
+    template <class... Arguments>                                      \
+    ATTEND_INLINE auto operator()(Arguments&&... arguments) const {    \
+      ATTEND_PICK(__VA_ARGS__(std::forward<Arguments>(arguments)...)); \
+    }                                                                  \
+  };                                                                   \
+  inline constexpr entry##_entry entry{};
+#define ATTEND_DISPATCH(name) ATTEND_DISPATCH_AS(name, name)
+/// The same for a function that stands in a namespace inside that of the instruction set.
+#define ATTEND_DISPATCH_IN(space, name) ATTEND_DISPATCH_AS(name, space::name)
 #define ATTEND_DISPATCH_OF(name)                                    \
   template <class S>                                                \
   struct name##_entry {                                             \

@@ -16,11 +16,11 @@ namespace simd {
 template <class V>
 ATTEND_INLINE V square_root(V x) {
   if constexpr (std::is_floating_point_v<V>) return std::sqrt(x);
-#if ATTEND_LEVEL == 3
+#if ATTEND_LEVEL == 3  // with a full mask: the plain form makes g++ 12 warn about its own header
   else if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
-    return (V)_mm512_sqrt_ps((__m512)x);
+    return (V)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
   else if constexpr (sizeof(V) == 64)
-    return (V)_mm512_sqrt_pd((__m512d)x);
+    return (V)_mm512_maskz_sqrt_pd(0xff, (__m512d)x);
 #endif
 #if ATTEND_LEVEL >= 2
   else if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)

@@ -41,15 +41,47 @@ template <class S>
 ATTEND_INLINE void store(S* p, Vector<S> v) {
   std::memcpy(p, &v, sizeof(v));
 }
+#if ATTEND_LEVEL == 2
+/// All bits of the first n of `count` lanes.
+template <int count>
+ATTEND_INLINE __m256i first_lanes(std::ptrdiff_t n) {
+  if constexpr (count == 8)
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  else
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+#endif
 /// The first n lanes, the others 0; n < lanes.
 template <class S>
 ATTEND_INLINE Vector<S> load_part(const S* p, std::ptrdiff_t n) {
+#if ATTEND_LEVEL == 3
+  if constexpr (std::is_same_v<S, float>)
+    return (Vector<S>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+  else if constexpr (std::is_same_v<S, double>)
+    return (Vector<S>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+#elif ATTEND_LEVEL >= 2
+  if constexpr (std::is_same_v<S, float>)
+    return (Vector<S>)_mm256_maskload_ps(p, first_lanes<8>(n));
+  else if constexpr (std::is_same_v<S, double>)
+    return (Vector<S>)_mm256_maskload_pd(p, first_lanes<4>(n));
+#endif
   Vector<S> v{};
   std::memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(S));
   return v;
 }
 template <class S>
 ATTEND_INLINE void store_part(S* p, Vector<S> v, std::ptrdiff_t n) {
+#if ATTEND_LEVEL == 3
+  if constexpr (std::is_same_v<S, float>)
+    return _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+  else if constexpr (std::is_same_v<S, double>)
+    return _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), (__m512d)v);
+#elif ATTEND_LEVEL >= 2
+  if constexpr (std::is_same_v<S, float>)
+    return _mm256_maskstore_ps(p, first_lanes<8>(n), (__m256)v);
+  else if constexpr (std::is_same_v<S, double>)
+    return _mm256_maskstore_pd(p, first_lanes<4>(n), (__m256d)v);
+#endif
   std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(S));
 }
 
@@ -66,21 +98,78 @@ struct Whole {
 };
 struct Part {
   std::ptrdiff_t n;
-  template <class S>
-  ATTEND_INLINE Vector<double> operator()(const S* p) const {
+  ATTEND_INLINE Vector<double> operator()(const double* p) const { return load_part(p, n); }
+  ATTEND_INLINE Vector<double> operator()(const float* p) const {
+#if ATTEND_LEVEL == 3
+    return __builtin_convertvector(_mm256_maskz_loadu_ps(static_cast<__mmask8>((1u << n) - 1), p), Vector<double>);
+#elif ATTEND_LEVEL >= 2
+    return (Vector<double>)_mm256_cvtps_pd(
+        _mm_maskload_ps(p, _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(n)), _mm_setr_epi32(0, 1, 2, 3))));
+#else
     Vector<double> v{};
     for (std::ptrdiff_t i = 0; i < n; ++i) v[i] = static_cast<double>(p[i]);
     return v;
+#endif
   }
 };
 
-/// y[i] = f(inputs[i]...) for i in [0, n), a vector at a time; f is given vectors. What is left at the end goes through
-/// the same instructions, so an element has the same bits wherever it lies.
+/// Sum of the lanes, by halves.
+template <class V>
+ATTEND_INLINE Scalar<V> sum_of_lanes(V v) {
+  constexpr std::size_t count = sizeof(V) / sizeof(Scalar<V>);
+  Scalar<V> lane[count];
+  std::memcpy(lane, &v, sizeof(V));
+  for (std::size_t half = count / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+  return lane[0];
+}
+
+/// Whether a comparison held in some lane.
+template <class Mask>
+ATTEND_INLINE bool any(Mask held) {
+#if ATTEND_LEVEL == 3
+  if constexpr (sizeof(Mask) == 64) return _mm512_test_epi32_mask((__m512i)held, (__m512i)held) != 0;
+#endif
+#if ATTEND_LEVEL >= 2
+  if constexpr (sizeof(Mask) == 32) return _mm256_movemask_epi8((__m256i)held) != 0;
+#endif
+  std::uint64_t words[sizeof(Mask) / 8];
+  std::memcpy(words, &held, sizeof(Mask));
+  std::uint64_t all = 0;
+  for (const std::uint64_t word : words) all |= word;
+  return all != 0;
+}
+
+/// Where a loop over vectors stands: element i, with `left` elements to go, of which a last vector may have too few.
+/// What is left at the end goes through the same instructions, so an element has the same bits wherever it lies.
+template <class S>
+struct At {
+  std::ptrdiff_t i, left;
+  ATTEND_INLINE bool whole() const { return left >= lanes<S>; }
+  ATTEND_INLINE Vector<S> operator()(const S* p) const { return whole() ? load(p + i) : load_part(p + i, left); }
+  ATTEND_INLINE void put(S* p, Vector<S> v) const {
+    if (whole())
+      store(p + i, v);
+    else
+      store_part(p + i, v, left);
+  }
+};
+/// f(at) for all vectors of n elements: one loop, so that a long f is compiled once.
+template <class S, class F>
+ATTEND_INLINE void for_each_vector(std::ptrdiff_t n, const F& f) {
+  for (std::ptrdiff_t i = 0; i < n; i += lanes<S>) f(At<S>{i, n - i});
+}
+
+/// y[i] = f(inputs[i]...) for i in [0, n), a vector at a time; f is given vectors.
 template <class S, class F, class... In>
 ATTEND_INLINE void map(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
-  std::ptrdiff_t i = 0;
-  for (; i + lanes<S> <= n; i += lanes<S>) store(y + i, f(load(inputs + i)...));
-  if (i < n) store_part(y + i, f(load_part(inputs + i, n - i)...), n - i);
+  for_each_vector<S>(n, [&](const auto& at) { at.put(y, f(at(inputs)...)); });
+}
+/// y[i] += f(inputs[i]...)
+template <class S, class F, class... In>
+ATTEND_INLINE void map_add(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
+  map(
+      n, y, [&f](const auto& sum, const auto&... v) { return sum + f(v...); }, static_cast<const S*>(y), inputs...);
 }
 
 }  // namespace simd
