@@ -169,8 +169,9 @@ Variable<S, R> normalize_rows(const Operation<S>& op, row_norm::Centre centre, c
   const Index rows = n == 0 ? 0 : x.size() / n;
   const auto statistics = make_buffer<double>(2 * rows);
   const auto y = op.result(x.shape());
-  row_norm::forward(centre, rows, n, eps, x.data(), present(weight) ? weight.data() : nullptr,
-                    present(bias) ? bias.data() : nullptr, op.data(y), statistics.get(), statistics.get() + rows);
+  row_norm::forward(centre, rows, n, eps, x.data(), static_cast<const S*>(nullptr), static_cast<S*>(nullptr),
+                    present(weight) ? weight.data() : nullptr, present(bias) ? bias.data() : nullptr, op.data(y),
+                    statistics.get(), statistics.get() + rows);
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
     const bool has_weight = present(weight);

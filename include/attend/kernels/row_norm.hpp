@@ -1,7 +1,7 @@
-#pragma once
-/// Normalisation of each row of (rows, n) by itself: layer norm, and RMS norm, which leaves the mean. Sums are taken in
-/// double in sixteen lanes, two passes: no cancellation however large the mean. A row's result depends on that row
-/// alone.
+/// Normalisation of each row of (rows, n) by itself: layer norm, and RMS norm, which leaves the mean. A row's result
+/// depends on that row alone.
+#ifndef ATTEND_KERNELS_ROW_NORM
+#define ATTEND_KERNELS_ROW_NORM
 #include <cmath>
 
 #include "attend/core/recycler.hpp"
@@ -10,62 +10,95 @@
 
 ATTEND_BEGIN
 namespace row_norm {
-
 enum class Centre { mean, none };  ///< layer norm, RMS norm
+}  // namespace row_norm
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/row_norm.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+namespace row_norm {
+ATTEND_DISPATCH_IN(row_norm, forward)
+ATTEND_DISPATCH_IN(row_norm, backward)
+}  // namespace row_norm
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+namespace row_norm {
+using attend::row_norm::Centre;
 
 namespace detail {
-/// Sum of term(at, i) over all i in [0, n); a term is of elements i, i + 1, ... and reads them by at(pointer).
-template <class Term>
-ATTEND_INLINE double sum(Index n, const Term& term) {
+
+struct Sums {
+  double of_values, of_squares;
+};
+/// Sums of x - shift and of its square, in double, in 16 lanes and then by halves.
+template <class S>
+ATTEND_INLINE Sums shifted_sums(Index n, const S* x, double shift) {
   constexpr Index lanes = simd::lanes<double>, vectors = 16 / lanes;
-  simd::Vector<double> sums[vectors] = {};
-  Index i = 0, v = 0;
-  for (; i + 16 <= n; i += 16)
-    for (Index k = 0; k < vectors; ++k) sums[k] += term(simd::Whole(), i + k * lanes);
-  for (; i + lanes <= n; i += lanes, ++v) sums[v] += term(simd::Whole(), i);
-  double lane[16] = {};
-  for (Index k = 0; k < vectors; ++k) simd::store(lane + k * lanes, sums[k]);
+  using V = simd::Vector<double>;
+  V values[vectors] = {}, squares[vectors] = {};
+  const auto add = [&](const S* p) {
+    for (Index k = 0; k < vectors; ++k) {
+      const V d = simd::Whole()(p + k * lanes) - shift;
+      values[k] += d;
+      squares[k] = simd::multiply_add(d, d, squares[k]);
+    }
+  };
+  Index i = 0;
+  for (; i + 16 <= n; i += 16) add(x + i);
   if (i < n) {
-    double rest[lanes];
-    simd::store(rest, term(simd::Part{n - i}, i));
-    for (Index k = 0; k < n - i; ++k) lane[v * lanes + k] += rest[k];
+    S rest[16];
+    std::fill(std::copy(x + i, x + n, rest), rest + 16, S(shift));
+    add(rest);
   }
-  for (Index half = 8; half > 0; half /= 2)
-    for (Index j = 0; j < half; ++j) lane[j] += lane[j + half];
-  return lane[0];
+  for (Index k = 1; k < vectors; ++k) values[0] += values[k], squares[0] += squares[k];
+  return {simd::sum_of_lanes(values[0]), simd::sum_of_lanes(squares[0])};
 }
 inline Index row_grain(Index n) { return std::max<Index>(1, (Index(1) << 14) / std::max<Index>(n, 1)); }
+
+/// The values, or `otherwise` n times.
+template <class S>
+std::shared_ptr<const S> values_or(const S* values, Index n, S otherwise) {
+  if (values) return {std::shared_ptr<const S>(), values};
+  return make_buffer<S>(n, otherwise);
+}
+
 }  // namespace detail
 
-/// y = (x - mean) rstd weight + bias;  weight, bias: (n) or null;  mean, rstd: (rows), the row's own, computed here.
-/// The mean enters in two parts, so that x - mean is exact in float as well.
+/// y = (x - mean) rstd weight + bias;  weight, bias: (n) or null;  mean, rstd: (rows), the row's own, computed here. With a
+/// residual (rows, n), x + residual takes the place of x and is left in `sum`, which may be y.
+///
+/// One pass sums differences to the row's first element in double: the variance is at least their mean square over n, so
+/// nothing cancels however large the mean. The mean enters in two parts, so that x - mean is exact in float as well.
 template <class S>
-void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S* weight, const S* bias, S* y,
-             double* mean, double* rstd) {
+void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S* residual, S* sum, const S* weight,
+             const S* bias, S* y, double* mean, double* rstd) {
+  const auto scales = detail::values_or(weight, n, S(1)), shifts = detail::values_or(bias, n, S(0));
   parallel_for(rows, detail::row_grain(n), [&](Index begin, Index end) {
     const double count = static_cast<double>(n);
     for (Index r = begin; r < end; ++r) {
       const S* v = x + r * n;
-      const double m = centre == Centre::none ? 0 : detail::sum(n, [v](auto at, Index i) { return at(v + i); }) / count;
-      const double square = detail::sum(n, [v, m](auto at, Index i) {
-        const auto d = at(v + i) - m;
-        return d * d;
-      });
+      if (residual) {
+        simd::map(
+            n, sum + r * n, [](const auto& a, const auto& b) { return a + b; }, v, residual + r * n);
+        v = sum + r * n;
+      }
+      const double first = centre == Centre::none ? 0 : static_cast<double>(v[0]);
+      const detail::Sums sums = detail::shifted_sums(n, v, first);
+      const double difference = centre == Centre::none ? 0 : sums.of_values / count;
+      const double m = first + difference;
       mean[r] = m;
-      rstd[r] = 1 / std::sqrt(square / count + eps);
+      rstd[r] = 1 / std::sqrt((sums.of_squares - sums.of_values * difference) / count + eps);
       const S high = S(m), low = S(m - static_cast<double>(high)), scale = S(rstd[r]);
-      if (weight && bias)
-        simd::map(
-            n, y + r * n, [=](auto a, auto w, auto b) { return ((a - high) - low) * scale * w + b; }, v, weight, bias);
-      else if (weight)
-        simd::map(
-            n, y + r * n, [=](auto a, auto w) { return ((a - high) - low) * scale * w; }, v, weight);
-      else if (bias)
-        simd::map(
-            n, y + r * n, [=](auto a, auto b) { return ((a - high) - low) * scale + b; }, v, bias);
-      else
-        simd::map(
-            n, y + r * n, [=](auto a) { return ((a - high) - low) * scale; }, v);
+      simd::map(
+          n, y + r * n,
+          [=](const auto& a, const auto& w, const auto& b) {
+            return simd::multiply_add(((a - high) - low) * scale, w, b);
+          },
+          v, scales.get(), shifts.get());
     }
   });
 }
@@ -77,53 +110,54 @@ void backward(Centre centre, Index rows, Index n, const S* x, const double* mean
   // at most 64 units of work: each keeps one sum per weight
   const Index grain = std::max(detail::row_grain(n), (rows + 63) / 64),
               chunks = rows > 0 ? (rows + grain - 1) / grain : 0;
-  const bool sums = dweight || dbias;
-  const auto partial = make_buffer<double>(sums ? chunks * 2 * n : 0, 0.0);
+  const auto partial = make_buffer<double>(chunks * 2 * n, 0.0);
+  const auto scales = detail::values_or(weight, n, S(1));
   parallel_for(rows, grain, [&](Index begin, Index end) {
-    double *of_weight = sums ? partial.get() + begin / grain * 2 * n : nullptr, *of_bias = of_weight + (sums ? n : 0);
+    constexpr Index lanes = simd::lanes<double>;
+    using V = simd::Vector<double>;
+    double *of_weight = partial.get() + begin / grain * 2 * n, *of_bias = of_weight + n;
+    const S* w = scales.get();
     const double count = static_cast<double>(n);
     for (Index r = begin; r < end; ++r) {
       const S *v = x + r * n, *g = dy + r * n;
       const double m = mean[r], factor = rstd[r];
-      const auto add = [&](auto at, Index i) {  // to what row r adds to the parameters' gradients
-        const auto up = at(g + i);
-        return std::pair(at(of_weight + i) + up * ((at(v + i) - m) * factor), at(of_bias + i) + up);
+      V of_gradient[2] = {}, of_product[2] = {};  // of dy w, and of that times x - mean
+      const auto add = [&](const auto& at, Index i, int k, V& weights, V& biases) {
+        const V up = at(g + i), centred = at(v + i) - m, scaled = up * at(w + i);
+        weights = at(of_weight + i) + up * (centred * factor);
+        biases = at(of_bias + i) + up;
+        of_gradient[k] += scaled;
+        of_product[k] += scaled * centred;
       };
-      constexpr Index lanes = simd::lanes<double>;
-      Index i = sums ? 0 : n;
-      for (; i + lanes <= n; i += lanes) {
-        const auto both = add(simd::Whole(), i);
-        simd::store(of_weight + i, both.first);
-        simd::store(of_bias + i, both.second);
+      V weights, biases;
+      Index i = 0;
+      for (int k = 0; i + lanes <= n; i += lanes, k = 1 - k) {
+        add(simd::Whole(), i, k, weights, biases);
+        simd::store(of_weight + i, weights);
+        simd::store(of_bias + i, biases);
       }
       if (i < n) {
-        const auto both = add(simd::Part{n - i}, i);
-        simd::store_part(of_weight + i, both.first, n - i);
-        simd::store_part(of_bias + i, both.second, n - i);
+        add(simd::Part{n - i}, i, 0, weights, biases);
+        simd::store_part(of_weight + i, weights, n - i);
+        simd::store_part(of_bias + i, biases, n - i);
       }
       if (!dx) continue;
-      const auto gradient = [g, weight](auto at, Index k) { return weight ? at(g + k) * at(weight + k) : at(g + k); };
-      const double product = detail::sum(n, [&](auto at, Index k) { return gradient(at, k) * (at(v + k) - m); });
-      const S shift = centre == Centre::none ? S(0) : S(detail::sum(n, gradient) / count),
+      const double product = simd::sum_of_lanes(of_product[0] + of_product[1]);
+      const S shift = centre == Centre::none ? S(0) : S(simd::sum_of_lanes(of_gradient[0] + of_gradient[1]) / count),
               slope = S(product * factor * factor / count), high = S(m), low = S(m - static_cast<double>(high)),
               scale = S(factor);
-      S* d = dx + r * n;
-      const S* to = d;
-      if (weight)
-        simd::map(
-            n, d,
-            [=](auto t, auto up, auto a, auto w) { return t + scale * (up * w - shift - ((a - high) - low) * slope); },
-            to, g, v, weight);
-      else
-        simd::map(
-            n, d, [=](auto t, auto up, auto a) { return t + scale * (up - shift - ((a - high) - low) * slope); }, to, g,
-            v);
+      simd::map_add(
+          n, dx + r * n,
+          [=](const auto& up, const auto& a, const auto& b) {
+            return scale * (up * b - shift - ((a - high) - low) * slope);
+          },
+          g, v, w);
     }
   });
-  for (Index chunk = 1; sums && chunk < chunks; ++chunk) {
-    const double* from = partial.get() + chunk * 2 * n;
-    for (Index i = 0; i < 2 * n; ++i) partial.get()[i] += from[i];
-  }
+  for (Index chunk = 1; chunk < chunks; ++chunk)
+    simd::map_add(
+        2 * n, partial.get(), [](const auto& v) { return v; },
+        static_cast<const double*>(partial.get() + chunk * 2 * n));
   for (Index i = 0; chunks > 0 && i < n; ++i) {
     if (dweight) dweight[i] += S(partial.get()[i]);
     if (dbias) dbias[i] += S(partial.get()[n + i]);
@@ -131,4 +165,5 @@ void backward(Centre centre, Index rows, Index n, const S* x, const double* mean
 }
 
 }  // namespace row_norm
-ATTEND_END
+ATTEND_END_ISA
+#endif

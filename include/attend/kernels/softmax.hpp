@@ -6,6 +6,7 @@
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
 #include "attend/simd/math.hpp"
+#include "attend/simd/vector.hpp"
 
 #define ATTEND_KERNELS "attend/kernels/softmax.hpp"
 #include "attend/simd/for_each_isa.hpp"
@@ -24,50 +25,75 @@ namespace detail {
 
 inline Index softmax_grain(Index n, Index inner) { return std::max<Index>(1, 8192 / std::max<Index>(1, n * inner)); }
 
-/// Calls f(first element, maximum, sum) for each (n, inner) slab, where the maxima and the sums of exp(x - maximum) are
-/// (inner). A column of -inf, or with a NaN or +inf, has NaN for its sum.
+/// A row of contiguous numbers, whose last vector is filled up: f(vector, At) with `fill` in the lanes behind the end.
 template <class S, class F>
-void softmax_statistics(Index outer, Index n, Index inner, const S* x, const F& f) {
-  parallel_for(outer, softmax_grain(n, inner), [&](Index begin, Index end) {
-    const auto memory = make_buffer<S>(2 * inner);
-    S *const top = memory.get(), *const sum = top + inner;
-    for (Index o = begin; o < end; ++o) {
-      const S* slab = x + o * n * inner;
-      std::fill_n(top, inner, -std::numeric_limits<S>::infinity());
-      std::fill_n(sum, inner, S(0));
-      for (Index j = 0; j < n; ++j)
-        for (Index c = 0; c < inner; ++c) top[c] = slab[j * inner + c] > top[c] ? slab[j * inner + c] : top[c];
-      for (Index j = 0; j < n; ++j)
-        for (Index c = 0; c < inner; ++c) sum[c] += simd::exp(slab[j * inner + c] - top[c]);
-      f(o * n * inner, top, sum);
+ATTEND_INLINE void for_each_filled(Index n, const S* x, S fill, const F& f) {
+  using V = simd::Vector<S>;
+  Index i = 0;
+  for (; i + simd::lanes<S> <= n; i += simd::lanes<S>) f(simd::load(x + i), simd::At<S>{i, n - i});
+  if (i == n) return;
+  S rest[simd::lanes<S>];
+  std::fill(std::copy(x + i, x + n, rest), rest + simd::lanes<S>, fill);
+  f(V(simd::load(rest)), simd::At<S>{i, n - i});
+}
+/// The largest of one row; a NaN may be passed over: the sum of exponentials tells of it.
+template <class S>
+ATTEND_INLINE S maximum_of_row(Index n, const S* x) {
+  using V = simd::Vector<S>;
+  constexpr S lowest = -std::numeric_limits<S>::infinity();
+  V top[4];
+  for (V& t : top) t = simd::all<V>(lowest);
+  Index i = 0;
+  for (; i + 4 * simd::lanes<S> <= n; i += 4 * simd::lanes<S>)
+    for (int k = 0; k < 4; ++k) {
+      const V v = simd::load(x + i + k * simd::lanes<S>);
+      top[k] = v > top[k] ? v : top[k];
     }
-  });
+  for_each_filled(n - i, x + i, lowest, [&](const V& v, const auto&) { top[0] = v > top[0] ? v : top[0]; });
+  for (int k = 1; k < 4; ++k) top[0] = top[k] > top[0] ? top[k] : top[0];
+  S lane[simd::lanes<S>], best = lowest;
+  simd::store(lane, top[0]);
+  for (const S v : lane) best = v > best ? v : best;
+  return best;
 }
 
-/// Element sums of sixteen interleaved lanes, folded by halves.
-template <class S, class Term>
-S sum_of_row(Index n, const Term& term) {
-  S lane[16] = {};
-  Index j = 0;
-  for (; j + 16 <= n; j += 16)
-    for (Index c = 0; c < 16; ++c) lane[c] += term(j + c);
-  for (Index c = 0; j < n; ++j, ++c) lane[c] += term(j);
-  for (Index half = 8; half > 0; half /= 2)
-    for (Index c = 0; c < half; ++c) lane[c] += lane[c + half];
-  return lane[0];
+/// Sum of f(vector, At) over a row as above, a few vectors at a time: the error hardly grows with n.
+template <class S, class F>
+ATTEND_INLINE S sum_of_row(Index n, const S* x, S fill, const F& f) {
+  simd::Vector<S> total{}, part{};
+  for_each_filled(n, x, fill, [&](const auto& v, const auto& at) {
+    if (at.i % (32 * simd::lanes<S>) == 0) {
+      total += part;
+      part = simd::Vector<S>{};
+    }
+    part += f(v, at);
+  });
+  return simd::sum_of_lanes(total + part);
 }
-/// The largest of one contiguous row; a NaN may be passed over: the sum of exponentials tells of it.
+
+constexpr Index softmax_columns = 256;
+/// Calls f(first element of a slab's block of columns, columns) for all slabs (n, inner), softmax_columns at most.
+template <class F>
+void for_each_columns(Index outer, Index n, Index inner, const F& f) {
+  parallel_for(outer, softmax_grain(n, inner), [&](Index begin, Index end) {
+    for (Index o = begin; o < end; ++o)
+      for (Index c = 0; c < inner; c += softmax_columns) f(o * n * inner + c, std::min(softmax_columns, inner - c));
+  });
+}
+/// The maximum of each column and the sum of exp(x - maximum). A column of -inf, or with a NaN or +inf, has NaN for its
+/// sum.
 template <class S>
-S maximum_of_row(Index n, const S* x) {
-  S lane[16];
-  std::fill_n(lane, 16, -std::numeric_limits<S>::infinity());
-  Index j = 0;
-  for (; j + 16 <= n; j += 16)
-    for (Index c = 0; c < 16; ++c) lane[c] = x[j + c] > lane[c] ? x[j + c] : lane[c];
-  for (Index c = 0; j < n; ++j, ++c) lane[c] = x[j] > lane[c] ? x[j] : lane[c];
-  for (Index half = 8; half > 0; half /= 2)
-    for (Index c = 0; c < half; ++c) lane[c] = lane[c + half] > lane[c] ? lane[c + half] : lane[c];
-  return lane[0];
+void column_statistics(Index n, Index inner, Index columns, const S* x, S* top, S* sum) {
+  std::fill_n(top, columns, -std::numeric_limits<S>::infinity());
+  std::fill_n(sum, columns, S(0));
+  const S* const highest = top;
+  for (Index j = 0; j < n; ++j)
+    simd::map(
+        columns, top, [](const auto& t, const auto& v) { return v > t ? v : t; }, highest, x + j * inner);
+  for (Index j = 0; j < n; ++j)
+    simd::map_add(
+        columns, sum, [](const auto& t, const auto& v) { return simd::exp_nonpositive(v - t); }, highest,
+        x + j * inner);
 }
 
 }  // namespace detail
@@ -81,14 +107,25 @@ void softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
         const S* from = x + o * n;
         S* to = y + o * n;
         const S top = detail::maximum_of_row(n, from);
-        for (Index j = 0; j < n; ++j) to[j] = simd::exp(from[j] - top);
-        const S inverse = 1 / detail::sum_of_row<S>(n, [to](Index j) { return to[j]; });
-        for (Index j = 0; j < n; ++j) to[j] *= inverse;
+        // behind the end stands what exp makes 0
+        const S sum =
+            detail::sum_of_row(n, from, -std::numeric_limits<S>::infinity(), [&](const auto& v, const auto& at) {
+              const simd::Vector<S> e = simd::exp_nonpositive(v - top);
+              at.put(to, e);
+              return e;
+            });
+        simd::map(
+            n, to, [inverse = 1 / sum](const auto& e) { return e * inverse; }, static_cast<const S*>(to));
       }
     });
-  detail::softmax_statistics(outer, n, inner, x, [&](Index at, const S* top, const S* sum) {
-    for (Index j = 0; j < n; ++j, at += inner)
-      for (Index c = 0; c < inner; ++c) y[at + c] = simd::exp(x[at + c] - top[c]) / sum[c];
+  detail::for_each_columns(outer, n, inner, [&](Index first, Index columns) {
+    S top[detail::softmax_columns], sum[detail::softmax_columns];
+    detail::column_statistics(n, inner, columns, x + first, top, sum);
+    for (Index j = 0; j < n; ++j)
+      simd::map(
+          columns, y + first + j * inner,
+          [](const auto& v, const auto& t, const auto& s) { return simd::exp_nonpositive(v - t) / s; },
+          x + first + j * inner, static_cast<const S*>(top), static_cast<const S*>(sum));
   });
 }
 
@@ -99,23 +136,32 @@ void log_softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) {
         const S* from = x + o * n;
-        S* to = y + o * n;
         const S top = detail::maximum_of_row(n, from);
-        S e[64], sum = 0;
-        for (Index first = 0; first < n; first += 64) {
-          const Index count = std::min<Index>(64, n - first);
-          for (Index j = 0; j < count; ++j) e[j] = simd::exp(from[first + j] - top);
-          sum += detail::sum_of_row<S>(count, [&e](Index j) { return e[j]; });
-        }
-        const S log_sum = simd::log(sum);
-        for (Index j = 0; j < n; ++j) to[j] = (from[j] - top) - log_sum;
+        const S sum = detail::sum_of_row(n, from, -std::numeric_limits<S>::infinity(),
+                                         [&](const auto& v, const auto&) { return simd::exp_nonpositive(v - top); });
+        simd::map(
+            n, y + o * n, [top, log_sum = simd::log(sum)](const auto& v) { return (v - top) - log_sum; }, from);
       }
     });
-  detail::softmax_statistics(outer, n, inner, x, [&](Index at, const S* top, const S* sum) {
-    for (Index j = 0; j < n; ++j, at += inner)
-      for (Index c = 0; c < inner; ++c) y[at + c] = (x[at + c] - top[c]) - simd::log(sum[c]);
+  detail::for_each_columns(outer, n, inner, [&](Index first, Index columns) {
+    S top[detail::softmax_columns], sum[detail::softmax_columns];
+    detail::column_statistics(n, inner, columns, x + first, top, sum);
+    simd::map(
+        columns, sum, [](const auto& s) { return simd::log(s); }, static_cast<const S*>(sum));
+    for (Index j = 0; j < n; ++j)
+      simd::map(
+          columns, y + first + j * inner, [](const auto& v, const auto& t, const auto& s) { return (v - t) - s; },
+          x + first + j * inner, static_cast<const S*>(top), static_cast<const S*>(sum));
   });
 }
+
+namespace detail {
+/// a b where a is not zero: a weight of zero lets nothing through, NaN or not.
+template <class V>
+ATTEND_INLINE V seen(V a, V b) {
+  return simd::select(a != simd::Scalar<V>(0), a * b, simd::all<V>(0));
+}
+}  // namespace detail
 
 /// dx_j += y_j (dy_j - sum_l y_l dy_l); where y_j is zero dy_j takes no part, NaN or not.
 template <class S>
@@ -124,23 +170,23 @@ void softmax_backward(Index outer, Index n, Index inner, const S* y, const S* dy
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) {
         const S *w = y + o * n, *g = dy + o * n;
-        S* to = dx + o * n;
         const S mean =
-            detail::sum_of_row<S>(n, [w, g](Index j) { return simd::select(w[j] != S(0), w[j] * g[j], S(0)); });
-        for (Index j = 0; j < n; ++j) to[j] += simd::select(w[j] != S(0), w[j] * (g[j] - mean), S(0));
+            detail::sum_of_row(n, w, S(0), [&](const auto& a, const auto& at) { return detail::seen(a, at(g)); });
+        simd::map_add(
+            n, dx + o * n, [mean](const auto& a, const auto& b) { return detail::seen(a, b - mean); }, w, g);
       }
     });
-  parallel_for(outer, detail::softmax_grain(n, inner), [&](Index begin, Index end) {
-    const auto memory = make_buffer<S>(inner);
-    S* const mean = memory.get();
-    for (Index o = begin; o < end; ++o) {
-      std::fill_n(mean, inner, S(0));
-      for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c) mean[c] += simd::select(y[at + c] != S(0), y[at + c] * dy[at + c], S(0));
-      for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c)
-          dx[at + c] += simd::select(y[at + c] != S(0), y[at + c] * (dy[at + c] - mean[c]), S(0));
-    }
+  detail::for_each_columns(outer, n, inner, [&](Index first, Index columns) {
+    S mean[detail::softmax_columns] = {};
+    for (Index j = 0; j < n; ++j)
+      simd::map_add(
+          columns, mean, [](const auto& a, const auto& b) { return detail::seen(a, b); }, y + first + j * inner,
+          dy + first + j * inner);
+    for (Index j = 0; j < n; ++j)
+      simd::map_add(
+          columns, dx + first + j * inner,
+          [](const auto& a, const auto& b, const auto& m) { return detail::seen(a, b - m); }, y + first + j * inner,
+          dy + first + j * inner, static_cast<const S*>(mean));
   });
 }
 
@@ -151,21 +197,22 @@ void log_softmax_backward(Index outer, Index n, Index inner, const S* y, const S
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
       for (Index o = begin; o < end; ++o) {
         const S *v = y + o * n, *g = dy + o * n;
-        S* to = dx + o * n;
-        const S total = detail::sum_of_row<S>(n, [g](Index j) { return g[j]; });
-        for (Index j = 0; j < n; ++j) to[j] += g[j] - simd::exp(v[j]) * total;
+        const S total = detail::sum_of_row(n, g, S(0), [](const auto& up, const auto&) { return up; });
+        simd::map_add(
+            n, dx + o * n, [total](const auto& a, const auto& b) { return b - simd::exp_nonpositive(a) * total; }, v,
+            g);
       }
     });
-  parallel_for(outer, detail::softmax_grain(n, inner), [&](Index begin, Index end) {
-    const auto memory = make_buffer<S>(inner);
-    S* const total = memory.get();
-    for (Index o = begin; o < end; ++o) {
-      std::fill_n(total, inner, S(0));
-      for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c) total[c] += dy[at + c];
-      for (Index j = 0, at = o * n * inner; j < n; ++j, at += inner)
-        for (Index c = 0; c < inner; ++c) dx[at + c] += dy[at + c] - simd::exp(y[at + c]) * total[c];
-    }
+  detail::for_each_columns(outer, n, inner, [&](Index first, Index columns) {
+    S total[detail::softmax_columns] = {};
+    for (Index j = 0; j < n; ++j)
+      simd::map_add(
+          columns, total, [](const auto& up) { return up; }, dy + first + j * inner);
+    for (Index j = 0; j < n; ++j)
+      simd::map_add(
+          columns, dx + first + j * inner,
+          [](const auto& a, const auto& b, const auto& t) { return b - simd::exp_nonpositive(a) * t; },
+          y + first + j * inner, dy + first + j * inner, static_cast<const S*>(total));
   });
 }
 
