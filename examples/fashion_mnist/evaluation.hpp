@@ -1,5 +1,6 @@
 #pragma once
 #include <attend/explain/recording.hpp>
+#include <attend/functional/shape.hpp>
 #include <attend/train/cross_entropy.hpp>
 #include <attend/train/metrics.hpp>
 #include <chrono>
@@ -12,13 +13,19 @@ struct Evaluation {
   double loss = 0, accuracy = 0;
   attend::ConfusionMatrix confusion;
 };
-inline Evaluation evaluate(const Network& model, const Images& images, attend::Index classes,
+/// Mirrored: by the mean of the logits of each image and of its mirror image.
+inline Evaluation evaluate(const Network& model, const Images& images, attend::Index classes, bool mirrored = false,
                            attend::Index batch_size = 500) {
   Evaluation result{0, 0, attend::ConfusionMatrix(classes)};
   attend::RunningMean loss;
   for (attend::Index first = 0; first < images.size(); first += batch_size) {
     const attend::Index count = std::min(batch_size, images.size() - first);
-    const attend::Tensor<float, 2> logits = model(attend::rows(images.pixels, first, count));
+    attend::Tensor<float, 2> logits = model(attend::rows(images.pixels, first, count));
+    if (mirrored) {
+      const attend::Variable<float, 4> batch(attend::rows(images.pixels, first, count));
+      const attend::Tensor<float, 2> other = model(attend::flip(batch, 2).tensor());
+      for (attend::Index i = 0; i < logits.size(); ++i) logits.data()[i] = (logits.data()[i] + other.data()[i]) / 2;
+    }
     const auto labels = attend::rows(images.labels, first, count);
     loss.add(double(attend::cross_entropy(attend::Variable<float, 2>(logits), labels).item()), count);
     result.confusion.add_batch(logits, labels);

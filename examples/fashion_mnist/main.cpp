@@ -106,8 +106,9 @@ int run(int argc, char** argv) {
     return 128 + signal;
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  write_report(settings.output, training, images.test, raw_test, images.classes);
-  const Evaluation result = evaluate(training.model(), images.test, attend::Index(images.classes.size()));
+  write_report(settings.output, training, images.test, raw_test, images.classes, settings.mirrored);
+  const Evaluation result =
+      evaluate(training.model(), images.test, attend::Index(images.classes.size()), settings.mirrored);
   result.confusion.print(std::cout, images.classes);
   if (!images.test.boxes.empty()) print_mass_in_boxes(training.model(), images.test, std::cout);
   std::cout << "test accuracy " << number("%.2f", 100 * result.accuracy) << " %, training took "

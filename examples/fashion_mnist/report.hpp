@@ -76,10 +76,10 @@ inline void write_attention_sheet(const std::filesystem::path& file, const Netwo
 
 /// Weights, curves, confusion matrix, attention sheet.
 inline void write_report(const std::filesystem::path& folder, const Training& training, const Images& test,
-                         const Images& raw_test, const std::vector<std::string>& classes) {
+                         const Images& raw_test, const std::vector<std::string>& classes, bool mirrored) {
   attend::save_safetensors(folder / "weights.safetensors", training.model());
   write_curves(folder, training.epochs());
-  const Evaluation result = evaluate(training.model(), test, attend::Index(classes.size()));
+  const Evaluation result = evaluate(training.model(), test, attend::Index(classes.size()), mirrored);
   attend::write_png(folder / "confusion.png", attend::confusion_picture(result.confusion.counts(), classes));
   write_attention_sheet(folder / "attention.png", training.model(), test, raw_test, classes);
 }

@@ -22,6 +22,7 @@ struct Settings {
   attend::Index shift = 1;   ///< pixels, augmentation
   attend::Index cutout = 0;  ///< side of the erased square; 0: none
   double ema = 0;            ///< decay of the weights' average; 0: none
+  bool mirrored = false;     ///< test on each image and its mirror image, by the mean of the logits
 };
 
 inline AttentionParts attention_parts(const std::string& name) {
@@ -39,7 +40,7 @@ inline Settings preset(const std::string& name) {
   s.preset = name;
   if (name == "default") return s;
   if (name == "best") {
-    s.network.widths = {48, 96};
+    s.network.widths = {64, 128};
     s.network.blocks = {1, 2};
     s.network.drop_path = 0.05;
     s.network.dropout = 0.1;
@@ -49,6 +50,7 @@ inline Settings preset(const std::string& name) {
     s.shift = 2;
     s.cutout = 8;
     s.ema = 0.999;
+    s.mirrored = true;
     return s;
   }
   if (name == "ablation") {

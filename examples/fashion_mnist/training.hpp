@@ -150,7 +150,7 @@ class Training {
 
   void finish_epoch(double seconds, std::ostream& log) {
     if (ema_) ema_->swap(model_);
-    const Evaluation test = evaluate(model_, images_.test, attend::Index(images_.classes.size()));
+    const Evaluation test = evaluate(model_, images_.test, attend::Index(images_.classes.size()), settings_.mirrored);
     if (ema_) ema_->swap(model_);
     const double rate = schedule_.at((epoch_ + 1) * loader_.batches() - 1);
     const double train_loss = loss_sum_ / double(seen_), train_accuracy = double(correct_) / double(seen_);

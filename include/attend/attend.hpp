@@ -119,6 +119,8 @@
 #include "attend/blocks/transformer_decoder_layer.hpp"
 #include "attend/blocks/transformer_encoder_layer.hpp"
 
+#include "attend/models/resnet.hpp"
+
 #include "attend/train/adam.hpp"
 #include "attend/train/augmentation.hpp"
 #include "attend/train/binary_cross_entropy.hpp"

@@ -49,7 +49,7 @@ def main():
     assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__
     versions = {"torch": torch.__version__.split("+")[0], "timm": timm.__version__, "transformers": transformers.__version__}
     makers = []
-    for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates", "attention_pool", "blocks", "losses"):
+    for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates", "attention_pool", "blocks", "losses", "models"):
         makers += importlib.import_module("families." + name).FAMILIES
     total, cases = 0, 0
     for make in makers:

@@ -41,6 +41,20 @@ TEST(Laws, BasicBlock) {
       .in_channels = 4, .out_channels = 6, .stride = 2, .activation = Activation::silu, .drop_path = 0.2};
   EXPECT_EQ(text(broken_laws(few(Mode::evaluation), with_attention<BasicBlock>(options, 6), map)), "");
 }
+TEST(Laws, BasicBlockWithAverageShortcut) {
+  const BasicBlockOptions options{.in_channels = 4, .out_channels = 6, .stride = 2, .average_shortcut = true};
+  EXPECT_EQ(text(broken_laws(few(Mode::evaluation), with_attention<BasicBlock>(options, 6), map)), "");
+}
+TEST(Laws, DilatedBlockWithAverageShortcut) {
+  const BottleneckBlockOptions options{.in_channels = 4,
+                                       .planes = 2,
+                                       .dilation = 2,
+                                       .first_dilation = 1,
+                                       .average_shortcut = true,
+                                       .base_width = 32,
+                                       .activation = Activation::silu};
+  EXPECT_EQ(text(broken_laws(few(Mode::evaluation), with_attention<BottleneckBlock>(options, 8), map)), "");
+}
 TEST(Laws, BottleneckBlock) {
   const BottleneckBlockOptions options{.in_channels = 4, .planes = 1, .activation = Activation::silu};
   EXPECT_EQ(text(broken_laws(few(Mode::evaluation), with_attention<BottleneckBlock>(options, 4), map)), "");

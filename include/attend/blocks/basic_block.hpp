@@ -5,9 +5,11 @@ ATTEND_BEGIN
 
 struct BasicBlockOptions {
   Index in_channels = 0;
-  Index out_channels = 0;                    ///< timm's planes
-  Index stride = 1;                          ///< of the first convolution and the shortcut
-  Index dilation = 1;                        ///< of both 3x3 convolutions
+  Index out_channels = 0;         ///< timm's planes
+  Index stride = 1;               ///< of the first convolution and the shortcut
+  Index dilation = 1;             ///< of the 3x3 convolutions
+  Index first_dilation = 0;       ///< of the first 3x3 convolution; 0: as the other
+  bool average_shortcut = false;  ///< the shortcut takes means of 2x2 cells before its convolution (avg_down)
   Activation activation = Activation::relu;  ///< after the first norm and after the sum
   double drop_path = 0;                      ///< probability of dropping the branch of a sample, in training
   bool zero_init_last = false;               ///< the last norm starts at weight 0, the block as its shortcut
@@ -22,19 +24,22 @@ struct BasicBlockOptions {
 /// `downsample` where stride or channels change.
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, out_channels), rounded up.
-/// conv1.weight  bn1.*  conv2.weight  bn2.*  se.*, whatever the attention  downsample.0.weight  downsample.1.*
+/// conv1.weight  bn1.*  conv2.weight  bn2.*  se.*, whatever the attention  downsample.0.weight  downsample.1.* (1 and
+/// 2 with average_shortcut)
 template <class S>
 class BasicBlock : public Layer<BasicBlock<S>> {
  public:
   BasicBlock(const BasicBlockOptions& o, Rng& rng) : BasicBlock(o, AnyLayer<S, 4>(), rng) {}
   BasicBlock(const BasicBlockOptions& o, AnyLayer<S, 4> attention, Rng& rng)
       : activation_(o.activation),
-        conv1_(detail::block_conv(o.in_channels, o.out_channels, 3, o.stride, o.dilation), rng),
+        conv1_(detail::block_conv(o.in_channels, o.out_channels, 3, o.stride,
+                                  o.first_dilation > 0 ? o.first_dilation : o.dilation),
+               rng),
         bn1_(detail::block_norm(o.out_channels)),
         conv2_(detail::block_conv(o.out_channels, o.out_channels, 3, 1, o.dilation), rng),
         bn2_(detail::block_norm(o.out_channels)),
         end_("BasicBlock", o.activation, o.drop_path, std::move(attention), o.in_channels, o.out_channels, o.stride,
-             rng) {
+             o.dilation, o.average_shortcut, rng) {
     if (o.zero_init_last) detail::zero_weight(bn2_);
   }
 

@@ -5,11 +5,13 @@ ATTEND_BEGIN
 
 struct BottleneckBlockOptions {
   Index in_channels = 0;
-  Index planes = 0;                          ///< the output has 4 planes channels
-  Index stride = 1;                          ///< of the 3x3 convolution and the shortcut
-  Index dilation = 1;                        ///< of the 3x3 convolution
-  Index groups = 1;                          ///< of the 3x3 convolution; ResNeXt's cardinality
-  Index base_width = 64;                     ///< inner channels = planes base_width / 64, rounded down, times groups
+  Index planes = 0;               ///< the output has 4 planes channels
+  Index stride = 1;               ///< of the 3x3 convolution and the shortcut
+  Index dilation = 1;             ///< of the 3x3 convolution, and of the stage for the shortcut
+  Index first_dilation = 0;       ///< of the 3x3 convolution where it differs; 0: dilation
+  bool average_shortcut = false;  ///< the shortcut takes means of 2x2 cells before its convolution (avg_down)
+  Index groups = 1;               ///< of the 3x3 convolution; ResNeXt's cardinality
+  Index base_width = 64;          ///< inner channels = planes base_width / 64, rounded down, times groups
   Activation activation = Activation::relu;  ///< after the first two norms and after the sum
   double drop_path = 0;                      ///< probability of dropping the branch of a sample, in training
   bool zero_init_last = false;               ///< the last norm starts at weight 0, the block as its shortcut
@@ -24,7 +26,8 @@ struct BottleneckBlockOptions {
 /// layer from feature map to feature map of the same shape fits (ShapeError if it gives another).
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height / stride, width / stride, 4 planes), rounded up.
-/// conv1.weight  bn1.*  conv2.weight  bn2.*  conv3.weight  bn3.*  se.*  downsample.0.weight  downsample.1.*
+/// conv1.weight  bn1.*  conv2.weight  bn2.*  conv3.weight  bn3.*  se.*  downsample.0.weight  downsample.1.* (1 and
+/// 2 with average_shortcut)
 template <class S>
 class BottleneckBlock : public Layer<BottleneckBlock<S>> {
  public:
@@ -34,12 +37,14 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
       : activation_(o.activation),
         conv1_(detail::block_conv(o.in_channels, width(o), 1, 1), rng),
         bn1_(detail::block_norm(width(o))),
-        conv2_(detail::block_conv(width(o), width(o), 3, o.stride, o.dilation, o.groups), rng),
+        conv2_(detail::block_conv(width(o), width(o), 3, o.stride, o.first_dilation > 0 ? o.first_dilation : o.dilation,
+                                  o.groups),
+               rng),
         bn2_(detail::block_norm(width(o))),
         conv3_(detail::block_conv(width(o), expansion * o.planes, 1, 1), rng),
         bn3_(detail::block_norm(expansion * o.planes)),
         end_("BottleneckBlock", o.activation, o.drop_path, std::move(attention), o.in_channels, expansion * o.planes,
-             o.stride, rng) {
+             o.stride, o.dilation, o.average_shortcut, rng) {
     if (o.zero_init_last) detail::zero_weight(bn3_);
   }
 

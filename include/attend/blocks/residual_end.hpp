@@ -14,11 +14,11 @@ template <class S>
 class ResidualEnd {
  public:
   ResidualEnd(const char* name, Activation activation, double drop_path, AnyLayer<S, 4> attention, Index in, Index out,
-              Index stride, Rng& rng)
+              Index stride, Index dilation, bool average, Rng& rng)
       : name_(name), activation_(activation), drop_path_(drop_path), attention_(std::move(attention)) {
     require<OptionError>(drop_path >= 0 && drop_path <= 1, name,
                          [&] { return "drop_path = " + std::to_string(drop_path) + " must lie in [0, 1]"; });
-    if (stride != 1 || in != out) downsample_.emplace(in, out, stride, rng);
+    if (stride != 1 || in != out) downsample_.emplace(in, out, stride, dilation, average, rng);
   }
   /// ShapeError if the attention changes the shape of the branch.
   Variable<S, 4> operator()(const Variable<S, 4>& x, const Variable<S, 4>& branch) const {

@@ -1,0 +1,71 @@
+"""Whole networks of timm with numbers that both sides compute: weights of ResNets are too large to keep.
+
+Parameter or buffer `name`, element i: u = splitmix64(crc32(name) 2^32 + i) as a number in [-1, 1), exact in float32;
+
+    weights of rank 2 and more   1.5 u / sqrt(numbers per output)      running_var   1 + u / 2
+    other weights (norms)        1 + u / 4                             else          u / 4
+
+The input (2, 3, 64, 48) is `unit` of the network's name. The file holds the output in evaluation, the number of parameters, and the CRC-32 of the sorted lines
+"name shape\n" of the state dict (without num_batches_tracked), shape as "(64, 3, 7, 7)".
+"""
+import math
+import zlib
+
+import numpy as np
+import timm
+import torch
+
+from recorder import Family
+
+
+def unit(name, count):
+    with np.errstate(over="ignore"):
+        z = (np.uint64(zlib.crc32(name.encode())) << np.uint64(32)) + np.arange(count, dtype=np.uint64)
+        z = z + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return (z >> np.uint64(40)).astype(np.float64) / 2 ** 23 - 1
+
+
+def fill(model):
+    for name, t in model.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        u = torch.from_numpy(unit(name, t.numel())).reshape(t.shape)
+        if name.endswith("running_var"):
+            t.copy_(1 + u / 2)
+        elif name.endswith("weight") and t.dim() > 1:
+            t.copy_(u * 1.5 / math.sqrt(t.numel() / t.shape[0]))
+        elif name.endswith("weight"):
+            t.copy_(1 + u / 4)
+        else:
+            t.copy_(u / 4)
+
+
+def models():
+    f = Family("models")
+
+    def add(name, model, shape=(2, 3, 64, 48)):
+        model = model.double().eval()
+        with torch.no_grad():
+            fill(model)
+            x = torch.from_numpy(unit(name, math.prod(shape))).reshape(shape)
+            y = model(x)
+        f.put(f"{name}/output", y)
+        f.put(f"{name}/parameters", torch.tensor(sum(p.numel() for p in model.parameters())))
+        lines = sorted(f"{n} {tuple(t.shape)}\n" for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked"))
+        f.put(f"{name}/state", torch.tensor(zlib.crc32("".join(lines).encode())))
+        f.metadata[name] = '{"layout": {}, "options": {}, "origin": "timm", "training": false}'
+        f.cases += 1
+
+    for name, options in [
+        ("resnet18", {}), ("resnet18d", {}), ("resnet50", {}), ("seresnet50", {}), ("resnext50_32x4d", {}),
+        ("resnet26t", {}),
+        ("resnet18_dilated", dict(model="resnet18", output_stride=8)), ("resnet50d_dilated", dict(model="resnet50d", output_stride=16)),
+    ]:
+        add(name, timm.create_model(options.pop("model", name), num_classes=7, **options))
+    return f
+
+
+FAMILIES = [models]
