@@ -81,6 +81,24 @@ class Contender:
             self.process = None
 
 
+class Holding:
+    """While rows are measured, a command that keeps others off the machine: it prints a line when it has done so, and lets
+    them go when its standard input ends."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __enter__(self):
+        if self.command:
+            self.process = subprocess.Popen(self.command, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.process.stdout.readline()
+
+    def __exit__(self, *_):
+        if self.command:
+            self.process.stdin.close()
+            self.process.wait()
+
+
 def busy_seconds():
     """Of all processors, since the machine started."""
     fields = [int(n) for n in open("/proc/stat").readline().split()[1:9]]
@@ -118,7 +136,7 @@ class Measurement:
 
     def chosen(self):
         if not self.options.rows:
-            return list(self.rows)
+            return [id for id in self.rows if not (self.options.quick and id.startswith("G"))]
         for id in self.options.rows:
             if id not in self.rows:
                 raise SystemExit(f"there is no row {id}; there are {' '.join(self.rows)}")
@@ -139,27 +157,34 @@ class Measurement:
         row, ours = self.rows[id], self.rows[id]["ours"]
         inputs = self.work / f"{id}.attend.safetensors"
         print(f"{id}: {row['what']}", flush=True)
-        ours.ask(f"{id} threads 1 milliseconds 1")
         ours.ask(f"{id} write {inputs}")
         expected = self.float64(id, inputs)
-        errors, refused = {"attend": error_of(load_file(inputs), expected)}, {}
+        refused, measured = {}, {}
         for name, peer in self.peers.items():
-            results = self.work / f"{id}.{name}.safetensors"
             try:
                 peer.ask(f"{id} read {inputs}")
-                peer.ask(f"{id} write {results}")
-                errors[name] = error_of(load_file(results), expected)
                 for threads in self.options.threads:
-                    peer.ask(f"{id} threads {threads} milliseconds 1")
+                    peer.ask(f"{id} ready threads {threads}")
             except (RuntimeError, Died) as error:
                 refused[name] = str(error)
-        if self.options.prepare:
-            print("  errors", {n: f"{e:.1e}" for n, e in errors.items()}, refused or "", flush=True)
-            return
-        for threads in self.options.threads:
-            self.pairs(id, threads, [n for n in self.peers if n not in refused], errors)
-        for name, reason in refused.items():
-            for threads in self.options.threads:
+        if not self.options.prepare:
+            with Holding(self.options.hold):
+                for threads in self.options.threads:
+                    measured[threads] = self.pairs(id, threads, refused)
+        errors = {"attend": error_of(load_file(inputs), expected)}
+        for name in [n for n in self.peers if n not in refused]:
+            results = self.work / f"{id}.{name}.safetensors"
+            try:
+                self.peers[name].ask(f"{id} write {results}")
+                errors[name] = error_of(load_file(results), expected)
+            except (RuntimeError, Died) as error:
+                refused[name] = str(error)
+        print("  errors", {n: f"{e:.1e}" for n, e in errors.items()}, refused or "", flush=True)
+        for threads, records in measured.items():
+            for name, values in records.items():
+                if name not in refused:
+                    self.record(id, threads, name, error=errors[name], **values)
+            for name, reason in refused.items():
                 self.record(id, threads, name, note=reason)
 
     def float64(self, id, inputs):
@@ -179,15 +204,18 @@ class Measurement:
             self.reference.end()
         return dict(np.load(path))
 
-    def pairs(self, id, threads, peers, errors):
-        block, ours = self.options.block, self.rows[id]["ours"]
-        request = f"{id} threads {threads} milliseconds {block}"
+    def pairs(self, id, threads, refused):
+        """{contender: what is recorded of it}; peers that fail are added to `refused`."""
+        ours = self.rows[id]["ours"]
+        request = f"{id} threads {threads} milliseconds {self.options.block}"
         limit_name, rate, work = ours.ask(f"{id} limit threads {threads}").split()
-        times, refused, disturbed = {name: [] for name in peers}, {}, 0
+        times, disturbed = {name: [] for name in self.peers if name not in refused}, 0
         for round in range(self.options.pairs):
-            for name in [n for n in peers if n not in refused]:
+            for name in [n for n in times if n not in refused]:
                 order = [ours, self.peers[name]][::-1 if round % 2 else 1]
                 try:
+                    if not round:
+                        self.peers[name].ask(request)  # finds the fastest way
                     found, quiet = self.blocks(order, request)
                 except (RuntimeError, Died) as error:
                     if ours.process is None:
@@ -202,21 +230,18 @@ class Measurement:
             mine = [self.blocks([ours], request)[0][ours] for _ in range(self.options.pairs)]
         if disturbed:
             print(f"  {threads} threads: others used the processors in {disturbed} pairs", flush=True)
-        fraction = float(work) / float(rate) / statistics.median(mine)
-        self.record(id, threads, "attend", seconds=statistics.median(mine), error=errors["attend"], limit=limit_name,
-                    limit_rate=float(rate), fraction=fraction, pairs=len(mine), disturbed=disturbed)
+        seconds = statistics.median(mine)
+        fraction = float(work) / float(rate) / seconds
+        records = {"attend": {"seconds": seconds, "limit": limit_name, "limit_rate": float(rate), "fraction": fraction,
+                              "pairs": len(mine), "disturbed": disturbed}}
+        print(f"  {threads} threads: attend         {seconds * 1e3:10.4f} ms, {fraction:.0%} of {limit_name}", flush=True)
         for name, pairs in times.items():
-            ratios = [theirs / mine for mine, theirs in pairs]
-            q = np.quantile(ratios, [0.1, 0.5, 0.9])
-            way = self.peers[name].ask(f"{id} way threads {threads}")
+            low, ratio, high = np.quantile([theirs / mine for mine, theirs in pairs], [0.1, 0.5, 0.9])
             seconds = statistics.median(theirs for _, theirs in pairs)
-            self.record(id, threads, name, way=way, seconds=seconds, error=errors[name], ratio=q[1], ratio_10=q[0],
-                        ratio_90=q[2], pairs=len(pairs))
-            print(f"  {threads} threads: {name:14} {seconds * 1e3:10.4f} ms, ratio {q[1]:.2f} ({q[0]:.2f}, {q[2]:.2f})", flush=True)
-        for name, reason in refused.items():
-            self.record(id, threads, name, note=reason)
-        print(f"  {threads} threads: attend         {statistics.median(mine) * 1e3:10.4f} ms, {fraction:.0%} of {limit_name}",
-              flush=True)
+            records[name] = {"way": self.peers[name].ask(f"{id} way threads {threads}"), "seconds": seconds, "ratio": ratio,
+                             "ratio_10": low, "ratio_90": high, "pairs": len(pairs)}
+            print(f"  {threads} threads: {name:14} {seconds * 1e3:10.4f} ms, ratio {ratio:.2f} ({low:.2f}, {high:.2f})", flush=True)
+        return records
 
     def blocks(self, contenders, request):
         """Seconds of each, one after the other, and whether the machine was theirs; up to four times until it is."""
@@ -267,13 +292,14 @@ def main():
     parser.add_argument("--peers", type=lambda s: s.split(",") if s else [], default=PEERS)
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--block", type=float, default=60, help="milliseconds")
-    parser.add_argument("--quick", action="store_true", help="5 pairs")
+    parser.add_argument("--quick", action="store_true", help="5 pairs, rows of the table only, without torch.compile: within 10 minutes")
     parser.add_argument("--isa", choices=["native", "avx2"], default="native")
     parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--hold", help="command that keeps a shared machine quiet while a row is measured: see Holding")
     parser.add_argument("--keep", action="store_true", help="keep inputs and results of the rows")
     options = parser.parse_args()
     if options.quick:
-        options.pairs = 5
+        options.pairs, options.peers = 5, [name for name in options.peers if name != "torch.compile"]
     measurement = Measurement(options)
     try:
         measurement.run()
