@@ -2,10 +2,11 @@
 """One peer in a process of its own: answers requests on standard input, one line each, as the benchmark programs do.
 
     ID read FILE                    takes a row's inputs from the file that the benchmark program wrote; "ok"
-    ID ready threads N              every way to compute it has been called once, compiled if it must be; "ok"
+    ID ready N                      every way to compute it has been called once, compiled if it must be; "ok"
     ID threads N milliseconds M     seconds per call of the fastest way, which is found the first time
-    ID way threads N                name of that way
+    ID way N                        name of that way
     ID write FILE                   its results as safetensors; "ok"
+    ID forget                       lets the row's memory go; "ok"
 """
 import argparse
 import os
@@ -47,22 +48,11 @@ def best_of_some(call):
     return best
 
 
-class Contender:
-    def __init__(self, name):
-        self.name, self.runtime = name, RUNTIMES[name]()
-        self.id, self.ways, self.chosen = None, {}, {}
+class Row:
+    """A computation and the ways to do it."""
 
-    def read(self, id, path):
-        self.ways, self.chosen, self.computation = {}, {}, None
-        self.runtime.forget()
-        double = self.name == "float64"
-        with safe_open(path, "pt") as file:
-            tensors = {n: file.get_tensor(n) for n in file.keys() if not n.startswith("output")}
-            options = file.metadata()
-        if double:
-            tensors = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
-        self.computation, self.id = computations.make(tensors, options), id
-        return "ok"
+    def __init__(self, runtime, computation):
+        self.runtime, self.computation, self.ways, self.chosen = runtime, computation, {}, {}
 
     def prepared(self, threads):
         """All ways (name, call, results), each called once, which compiles and allocates."""
@@ -89,35 +79,53 @@ class Contender:
             self.ways[threads] = [self.chosen[threads]]
         return self.chosen[threads]
 
+    def results(self):
+        known = [*self.chosen.values(), *(way for ways in self.ways.values() for way in ways)] or self.prepared(2)
+        return {n: x.detach().contiguous() for n, x in known[0][2]().items()}
+
+
+class Contender:
+    def __init__(self, name):
+        self.name, self.runtime, self.rows = name, RUNTIMES[name](), {}
+
+    def read(self, id, path):
+        with safe_open(path, "pt") as file:
+            tensors = {n: file.get_tensor(n) for n in file.keys() if not n.startswith("output")}
+            options = file.metadata()
+        if self.name == "float64":
+            tensors = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+        self.rows[id] = Row(self.runtime, computations.make(tensors, options))
+
     def answer(self, line):
-        id, verb, rest = line.split(" ", 2)
+        id, verb, *words = line.split(" ", 3 if " threads " in line else 2)
         if verb == "read":
-            return self.read(id, rest)
-        if id != self.id:
-            raise RuntimeError(f"{id} has not been read")
-        if verb == "write":
-            known = [*self.chosen.values(), *(way for ways in self.ways.values() for way in ways)] or self.prepared(2)
-            save_file({n: x.detach().contiguous() for n, x in known[0][2]().items()}, rest)
+            self.read(id, words[0])
             return "ok"
-        words = rest.split()
-        if verb == "ready":
-            self.prepared(int(words[1]))
-            return "ok"
-        if verb == "way":
-            return self.fastest(int(words[1]))[0]
-        threads, milliseconds = int(words[0]), float(words[2])
-        call = self.fastest(threads)[1]
-        self.runtime.set_threads(threads)
-        return repr(seconds_per_call(call, milliseconds))
+        row = self.rows[id]
+        with torch.inference_mode(row.computation.kind == "forward"):
+            if verb == "ready":
+                row.prepared(int(words[0]))
+            elif verb == "way":
+                return row.fastest(int(words[0]))[0]
+            elif verb == "write":
+                save_file(row.results(), words[0])
+            elif verb == "forget":
+                del self.rows[id]
+                if not self.rows:
+                    self.runtime.forget()
+            else:
+                threads, milliseconds = int(words[0]), float(words[1].split()[1])
+                call = row.fastest(threads)[1]
+                self.runtime.set_threads(threads)
+                return repr(seconds_per_call(call, milliseconds))
+        return "ok"
 
     def serve(self):
         answers = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)  # what libraries print must not mix with the answers
         for line in sys.stdin:
             try:
-                grad = self.id is not None and self.computation.kind != "forward"
-                with torch.inference_mode(not grad and " read " not in line):
-                    answer = self.answer(line.strip())
+                answer = self.answer(line.strip())
             except Exception as error:
                 answer = "error " + " ".join(str(error).split())[:300]
             print(answer, file=answers, flush=True)
