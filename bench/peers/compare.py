@@ -340,6 +340,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.pairs, options.peers = 5, [name for name in options.peers if name != "torch.compile"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process stays behind
     measurement = Measurement(options)
     try:
         measurement.run()
