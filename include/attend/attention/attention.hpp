@@ -75,6 +75,12 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
   }
 
   // ---- for layers around this one ----
+  /// Factor of the product of query and key, of scores that are nothing else.
+  double scale(Index head_dim) const {
+    static_assert(fused && !detail::Projects<Score<S>, Variable<S, 4>>::value,
+                  "attend: attention with a cache needs a score of dot type without parameters, and softmax");
+    return score_.scale(head_dim);
+  }
   /// The last `appended` keys are beyond all masks and get no bias.
   detail::AttentionResult<S> attend(const HeadView<S>& query, const HeadView<S>& key, const HeadView<S>& value,
                                     const Variable<S, 4>* bias, const AttentionCall& options, bool weights_wanted,

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/attention.hpp"
+#include "attend/attention/with_cache.hpp"
 #include "attend/functional/dense.hpp"
 #include "attend/functional/dense_rows.hpp"
 #include "attend/functional/rotary.hpp"
@@ -36,6 +37,7 @@ struct MultiHeadAttentionOptions {
 ///     auto w = attention(q, k, v, bias, {.causal = true});
 ///     auto [output, weights] = attention.with_weights(x);                 // weights (B, num_heads, L, L)
 ///     auto [same, mean] = attention.with_average_weights(x, memory);      // mean (B, L, Lk)
+///     auto next = attention.with_cache(x, cache);                         // causal, step by step (WithCache)
 ///
 /// Parameters, with PyTorch's names, shapes and initial distributions (E = embed_dim):
 ///
@@ -52,7 +54,8 @@ struct MultiHeadAttentionOptions {
 /// Offers "weights" to recordings. Throws ShapeError and OptionError.
 template <class S, template <class> class Score = score::ScaledDot, class Alignment = alignment::Softmax>
 class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>,
-                           public WithWeights<MultiHeadAttention<S, Score, Alignment>> {
+                           public WithWeights<MultiHeadAttention<S, Score, Alignment>>,
+                           public WithCache<MultiHeadAttention<S, Score, Alignment>> {
  public:
   using CallOptions = AttentionCall;
 
@@ -125,6 +128,24 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
   auto forward_with_weights(const Variable<S, 3>& q, const Variable<S, 3>& k, const Variable<S, 3>& v,
                             const Variable<S, 4>& bias, const AttentionCall& o) const {
     return returned<averaged>(attend(q, k, v, &bias, o, true), o);
+  }
+
+  /// The call of with_cache. Rotary positions go on from those in the cache.
+  Variable<S, 3> forward_with_cache(const Variable<S, 3>& x, KeyValueCache<S>& cache, const CachedCall& call) const {
+    constexpr const char* name = "multi_head_attention";
+    check(x, x, x);
+    require<OptionError>(!options_.add_bias_kv && !options_.add_zero_attn, name, [] {
+      return std::string("add_bias_kv and add_zero_attn append a key after the last; with a cache there is no last");
+    });
+    const auto counts = detail::new_positions(name, x, cache, call.lengths);
+    Projected p = project(x, x, x);
+    if (options_.rotary_base > 0) {
+      p.query = turned(take_heads(p.query), cache.lengths());
+      p.key = turned(take_heads(p.key), cache.lengths());
+    }
+    const double scale = attention_.scale(head_dim());
+    const auto context = detail::append_and_attend<S>(name, p.query, p.key, p.value, cache, counts, call.window, scale);
+    return output({context, std::nullopt, {}});
   }
 
   template <class Self, class Visit>
@@ -241,6 +262,21 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
     if (bias_k_) append(on(bias_k_, q, k, v), on(bias_v_, q, k, v));
     if (options_.add_zero_attn) append(absent<S, 3>(), absent<S, 3>());
     return attention_.attend(p.query, p.key, p.value, bias, call, weights_wanted, appended);
+  }
+  /// Rotary turning, each sample from its own first position on.
+  Variable<S, 4> turned(const Variable<S, 4>& x, const std::vector<Index>& first) const {
+    const auto from = [&](Index position) {
+      return RotaryOptions{options_.rotary_base, options_.rotary_layout, options_.rotary_dim, position};
+    };
+    if (std::equal(first.begin() + 1, first.end(), first.begin())) return rotary(x, from(first[0]));
+    const Shape<4> one{1, x.dim(1), x.dim(2), x.dim(3)};
+    const Variable<S, 4> y(x.shape(), make_buffer<S>(x.size()));
+    const Index size = element_count(one);
+    for (Index b = 0; b < x.dim(0); ++b) {
+      const auto sample = Variable<S, 4>::borrow(x.data() + b * size, one);
+      std::copy_n(rotary(sample, from(first[static_cast<std::size_t>(b)])).data(), size, y.buffer().get() + b * size);
+    }
+    return y;
   }
   void check(const Variable<S, 3>& q, const Variable<S, 3>& k, const Variable<S, 3>& v) const {
     const auto check = [](const char* name, const Variable<S, 3>& x, bool ok, const auto& rule) {

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/attention.hpp"
+#include "attend/attention/with_cache.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/dropout.hpp"
@@ -22,7 +23,7 @@ struct GptBlockOptions {
 /// embed_dim), biases. Weights lie as torch.nn.Linear has them, (out, in), as in minGPT; GPT-2's own files hold the
 /// transpose. Offers "weights".
 template <class S>
-class GptAttention : public Layer<GptAttention<S>> {
+class GptAttention : public Layer<GptAttention<S>>, public WithCache<GptAttention<S>> {
  public:
   GptAttention(const GptBlockOptions& o, Rng& rng)
       : options_(checked(o)),
@@ -38,6 +39,16 @@ class GptAttention : public Layer<GptAttention<S>> {
     const HeadView<S> query(qkv, 0, heads, dim), key(qkv, C, heads, dim), value(qkv, 2 * C, heads, dim);
     const auto read = attention_.attend(query, key, value, nullptr, call, false).output;
     return dropout(c_proj_(read.reshape(x.shape())), options_.dropout);
+  }
+  Variable<S, 3> forward_with_cache(const Variable<S, 3>& x, KeyValueCache<S>& cache, const CachedCall& call) const {
+    constexpr const char* name = "gpt_attention";
+    const Index C = options_.embed_dim, heads = options_.num_heads, dim = C / heads;
+    const auto counts = detail::new_positions(name, x, cache, call.lengths);
+    const auto qkv = c_attn_(x);
+    const HeadView<S> query(qkv, 0, heads, dim), key(qkv, C, heads, dim), value(qkv, 2 * C, heads, dim);
+    const auto read =
+        detail::append_and_attend<S>(name, query, key, value, cache, counts, call.window, attention_.scale(dim));
+    return c_proj_(read.reshape(x.shape()));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -86,14 +97,19 @@ class GptMlp : public Layer<GptMlp<S>> {
 ///
 /// x: (batch, length, embed_dim)  ->  the same shape. Parameters as in transformers and minGPT: ln_1.*  attn.c_attn.*
 /// attn.c_proj.*  ln_2.*  mlp.c_fc.*  mlp.c_proj.*. Offers "attn.weights". A file's `attn.bias` is the causal mask, no
-/// parameter.
+/// parameter. with_cache(x, cache) generates step by step, with a cache of num_heads heads of embed_dim / num_heads for
+/// each block.
 template <class S>
-class GptBlock : public Layer<GptBlock<S>> {
+class GptBlock : public Layer<GptBlock<S>>, public WithCache<GptBlock<S>> {
  public:
   GptBlock(const GptBlockOptions& o, Rng& rng) : attn_(o, rng), mlp_(o, rng), ln_1_(norm(o)), ln_2_(norm(o)) {}
 
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
     const auto h = x + attn_(ln_1_(x));
+    return h + mlp_(ln_2_(h));
+  }
+  Variable<S, 3> forward_with_cache(const Variable<S, 3>& x, KeyValueCache<S>& cache, const CachedCall& call) const {
+    const auto h = x + attn_.with_cache(ln_1_(x), cache, call);
     return h + mlp_(ln_2_(h));
   }
   template <class Self, class Visit>

@@ -49,7 +49,7 @@ using Bits = typename Lanes<V>::Bits;
 /// `value` in every lane.
 template <class V>
 ATTEND_INLINE V all(Scalar<V> value) {
-  return V{} + value;
+  return value - V{};  // + would be computed: it turns -0 into 0
 }
 template <class V>
 ATTEND_INLINE Bits<V> bits_of(V value) {
