@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <iostream>
+#include <map>
 #include <sstream>
 
 #include "limit.hpp"
@@ -31,11 +32,11 @@ inline double seconds_per_call(const Work& work, double milliseconds) {
 ///     ID threads N milliseconds M     seconds per call
 ///     ID limit threads N              name of what bounds the row, its rate, and what a call asks of it
 ///     ID write FILE                   checks the row, writes inputs and results as safetensors, and answers "ok"
+///     ID forget                       lets the row's memory go, and answers "ok"
 ///
-/// The row in use stays prepared until another is named. Whatever fails is answered "error TEXT".
+/// A row that was asked for stays prepared. Whatever fails is answered "error TEXT".
 inline int serve(const Rows& rows) {
-  std::string prepared;
-  Work work;
+  std::map<std::string, Work> prepared;
   std::cout.precision(9);
   for (std::string line; std::getline(std::cin, line);) try {
       std::istringstream words(line);
@@ -61,11 +62,13 @@ inline int serve(const Rows& rows) {
         std::cout << limit.name << ' ' << limit.rate << ' ' << limit.work << std::endl;
         continue;
       }
-      if (prepared != id) {
-        prepared.clear(), work = {};
-        work = row->prepare();
-        prepared = id;
+      if (verb == "forget") {
+        prepared.erase(id);
+        std::cout << "ok" << std::endl;
+        continue;
       }
+      if (prepared.count(id) == 0) prepared[id] = row->prepare();
+      const Work& work = prepared[id];
       if (verb == "write") {
         std::string path;
         std::getline(words >> std::ws, path);

@@ -81,6 +81,24 @@ class Contender:
             self.process = None
 
 
+class Holding:
+    """While rows are measured, a command that keeps others off the machine: it prints a line when it has done so, and lets
+    them go when its standard input ends."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __enter__(self):
+        if self.command:
+            self.process = subprocess.Popen(self.command, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self.process.stdout.readline()
+
+    def __exit__(self, *_):
+        if self.command:
+            self.process.stdin.close()
+            self.process.wait()
+
+
 def busy_seconds():
     """Of all processors, since the machine started."""
     fields = [int(n) for n in open("/proc/stat").readline().split()[1:9]]
@@ -91,6 +109,150 @@ def used_seconds(pid):
     """Of one process."""
     fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def blocks(contenders, request):
+    """Seconds of each, one after the other, and whether the machine was theirs; up to three times until it is."""
+    for _ in range(3):
+        answers = {contender: block(contender, request) for contender in contenders}
+        quiet = all(alone for _, alone in answers.values())
+        if quiet:
+            break
+    return {contender: seconds for contender, (seconds, _) in answers.items()}, quiet
+
+
+def block(contender, request):
+    """Its answer, and whether other processes left the machine to it: less than a fifth of one processor."""
+    contender.wake()
+    pids = [os.getpid(), contender.process.pid]
+    used, busy, start = sum(map(used_seconds, pids)), busy_seconds(), time.monotonic()
+    seconds = float(contender.ask(request))
+    others = busy_seconds() - busy - (sum(map(used_seconds, pids)) - used)
+    return seconds, others < 0.02 + 0.2 * (time.monotonic() - start)  # the clocks tick every 10 ms
+
+
+class Row:
+    """One row: made ready in every process, measured, its results compared."""
+
+    def __init__(self, id, measurement):
+        self.id, self.options, self.work, self.m = id, measurement.options, measurement.work, measurement
+        self.ours = measurement.rows[id]["ours"]
+        self.inputs = self.work / f"{id}.attend.safetensors"
+        self.refused, self.measured, self.failed = {}, {}, False
+
+    def guarded(self, step):
+        """A failure of ours ends the row, and is recorded."""
+        if self.failed:
+            return
+        try:
+            step()
+        except (RuntimeError, Died) as error:
+            self.failed = True
+            print(f"{self.id}: {error}", flush=True)
+            for threads in self.options.threads:
+                self.m.record(self.id, threads, "attend", note=str(error))
+
+    def peers(self):
+        return {name: peer for name, peer in self.m.peers.items() if name not in self.refused}
+
+    def prepare(self):
+        print(f"{self.id}: {self.m.rows[self.id]['what']}", flush=True)
+        self.ours.ask(f"{self.id} write {self.inputs}")
+        self.expected = self.float64()
+        for name, peer in self.peers().items():
+            try:
+                peer.ask(f"{self.id} read {self.inputs}")
+                for threads in self.options.threads:
+                    peer.ask(f"{self.id} ready {threads}")
+            except (RuntimeError, Died) as error:
+                self.refused[name] = str(error)
+
+    def float64(self):
+        """Results in float64, from the work folder if the inputs are those of then."""
+        mark = hashlib.sha256()
+        with safe_open(self.inputs, "np") as file:
+            mark.update(json.dumps(file.metadata(), sort_keys=True).encode())
+            for name in sorted(file.keys()):
+                if not name.startswith("output"):
+                    mark.update(name.encode() + file.get_tensor(name).tobytes())
+        path = self.work / f"float64-{self.id}-{mark.hexdigest()[:16]}.npz"
+        if not path.exists():
+            results = self.work / f"{self.id}.float64.safetensors"
+            self.m.reference.ask(f"{self.id} read {self.inputs}")
+            self.m.reference.ask(f"{self.id} write {results}")
+            np.savez(path, **load_file(results))
+            self.m.reference.end()
+        return dict(np.load(path))
+
+    def measure(self):
+        for threads in self.options.threads:
+            self.measured[threads] = self.pairs(threads)
+
+    def pairs(self, threads):
+        """{contender: what is recorded of it}; peers that fail are refused from now on."""
+        ours = self.ours
+        request = f"{self.id} threads {threads} milliseconds {self.options.block}"
+        limit_name, rate, work = ours.ask(f"{self.id} limit threads {threads}").split()
+        times, disturbed = {name: [] for name in self.peers()}, 0
+        for round in range(self.options.pairs):
+            for name, peer in self.peers().items():
+                try:
+                    if not round:
+                        peer.ask(request)  # finds the fastest way
+                    found, quiet = blocks([peer, ours] if round % 2 else [ours, peer], request)
+                except (RuntimeError, Died) as error:
+                    if ours.process is None:
+                        raise
+                    self.refused[name] = str(error)
+                    continue
+                disturbed += not quiet
+                times[name].append((found[ours], found[peer]))
+        times = {name: pairs for name, pairs in times.items() if name not in self.refused}
+        mine = [pair[0] for pairs in times.values() for pair in pairs]
+        if not mine:
+            mine = [blocks([ours], request)[0][ours] for _ in range(self.options.pairs)]
+        seconds = statistics.median(mine)
+        fraction = float(work) / float(rate) / seconds
+        records = {"attend": {"seconds": seconds, "limit": limit_name, "limit_rate": float(rate), "fraction": fraction,
+                              "pairs": len(mine), "disturbed": disturbed}}
+        print(f"{self.id}, {threads} threads: attend         {seconds * 1e3:10.4f} ms, {fraction:.0%} of {limit_name}",
+              f"(others used the processors in {disturbed} pairs)" if disturbed else "", flush=True)
+        for name, pairs in times.items():
+            low, ratio, high = np.quantile([theirs / mine for mine, theirs in pairs], [0.1, 0.5, 0.9])
+            seconds = statistics.median(theirs for _, theirs in pairs)
+            records[name] = {"way": self.m.peers[name].ask(f"{self.id} way {threads}"), "seconds": seconds, "ratio": ratio,
+                             "ratio_10": low, "ratio_90": high, "pairs": len(pairs)}
+            print(f"{self.id}, {threads} threads: {name:14} {seconds * 1e3:10.4f} ms, ratio {ratio:.2f} ({low:.2f}, {high:.2f})",
+                  flush=True)
+        return records
+
+    def compare(self):
+        """Errors against float64; what was measured is recorded beside them."""
+        errors = {"attend": error_of(load_file(self.inputs), self.expected)}
+        for name, peer in self.peers().items():
+            results = self.work / f"{self.id}.{name}.safetensors"
+            try:
+                peer.ask(f"{self.id} write {results}")
+                errors[name] = error_of(load_file(results), self.expected)
+            except (RuntimeError, Died) as error:
+                self.refused[name] = str(error)
+        print(f"{self.id}: errors", {n: f"{e:.1e}" for n, e in errors.items()}, self.refused or "", flush=True)
+        for threads, records in self.measured.items():
+            for name, values in records.items():
+                if name not in self.refused:
+                    self.m.record(self.id, threads, name, error=errors[name], **values)
+            for name, reason in self.refused.items():
+                self.m.record(self.id, threads, name, note=reason)
+
+    def forget(self):
+        for contender in [self.ours, *self.peers().values()]:
+            try:
+                contender.ask(f"{self.id} forget")
+            except (RuntimeError, Died):
+                pass  # it did not have the row
+        if not self.options.keep:
+            for path in self.work.glob(f"{self.id}.*.safetensors"):
+                path.unlink()
 
 
 class Measurement:
@@ -118,123 +280,25 @@ class Measurement:
 
     def chosen(self):
         if not self.options.rows:
-            return list(self.rows)
+            return [id for id in self.rows if not (self.options.quick and id.startswith("G"))]
         for id in self.options.rows:
             if id not in self.rows:
                 raise SystemExit(f"there is no row {id}; there are {' '.join(self.rows)}")
         return self.options.rows
 
     def run(self):
-        for id in self.chosen():
-            try:
-                self.row(id)
-            except (RuntimeError, Died) as error:
-                print(f"{id}: {error}", flush=True)
-                self.record(id, 0, "attend", note=str(error))
-            if not self.options.keep:
-                for path in self.work.glob(f"{id}.*.safetensors"):
-                    path.unlink()
-
-    def row(self, id):
-        row, ours = self.rows[id], self.rows[id]["ours"]
-        inputs = self.work / f"{id}.attend.safetensors"
-        print(f"{id}: {row['what']}", flush=True)
-        ours.ask(f"{id} threads 1 milliseconds 1")
-        ours.ask(f"{id} write {inputs}")
-        expected = self.float64(id, inputs)
-        errors, refused = {"attend": error_of(load_file(inputs), expected)}, {}
-        for name, peer in self.peers.items():
-            results = self.work / f"{id}.{name}.safetensors"
-            try:
-                peer.ask(f"{id} read {inputs}")
-                peer.ask(f"{id} write {results}")
-                errors[name] = error_of(load_file(results), expected)
-                for threads in self.options.threads:
-                    peer.ask(f"{id} threads {threads} milliseconds 1")
-            except (RuntimeError, Died) as error:
-                refused[name] = str(error)
-        if self.options.prepare:
-            print("  errors", {n: f"{e:.1e}" for n, e in errors.items()}, refused or "", flush=True)
-            return
-        for threads in self.options.threads:
-            self.pairs(id, threads, [n for n in self.peers if n not in refused], errors)
-        for name, reason in refused.items():
-            for threads in self.options.threads:
-                self.record(id, threads, name, note=reason)
-
-    def float64(self, id, inputs):
-        """Results in float64, from the work folder if the inputs are those of then."""
-        mark = hashlib.sha256()
-        with safe_open(inputs, "np") as file:
-            mark.update(json.dumps(file.metadata(), sort_keys=True).encode())
-            for name in sorted(file.keys()):
-                if not name.startswith("output"):
-                    mark.update(name.encode() + file.get_tensor(name).tobytes())
-        path = self.work / f"float64-{id}-{mark.hexdigest()[:16]}.npz"
-        if not path.exists():
-            results = self.work / f"{id}.float64.safetensors"
-            self.reference.ask(f"{id} read {inputs}")
-            self.reference.ask(f"{id} write {results}")
-            np.savez(path, **load_file(results))
-            self.reference.end()
-        return dict(np.load(path))
-
-    def pairs(self, id, threads, peers, errors):
-        block, ours = self.options.block, self.rows[id]["ours"]
-        request = f"{id} threads {threads} milliseconds {block}"
-        limit_name, rate, work = ours.ask(f"{id} limit threads {threads}").split()
-        times, refused, disturbed = {name: [] for name in peers}, {}, 0
-        for round in range(self.options.pairs):
-            for name in [n for n in peers if n not in refused]:
-                order = [ours, self.peers[name]][::-1 if round % 2 else 1]
-                try:
-                    found, quiet = self.blocks(order, request)
-                except (RuntimeError, Died) as error:
-                    if ours.process is None:
-                        raise
-                    refused[name] = str(error)
-                    continue
-                disturbed += not quiet
-                times[name].append((found[ours], found[self.peers[name]]))
-        times = {name: pairs for name, pairs in times.items() if name not in refused}
-        mine = [pair[0] for pairs in times.values() for pair in pairs]
-        if not mine:
-            mine = [self.blocks([ours], request)[0][ours] for _ in range(self.options.pairs)]
-        if disturbed:
-            print(f"  {threads} threads: others used the processors in {disturbed} pairs", flush=True)
-        fraction = float(work) / float(rate) / statistics.median(mine)
-        self.record(id, threads, "attend", seconds=statistics.median(mine), error=errors["attend"], limit=limit_name,
-                    limit_rate=float(rate), fraction=fraction, pairs=len(mine), disturbed=disturbed)
-        for name, pairs in times.items():
-            ratios = [theirs / mine for mine, theirs in pairs]
-            q = np.quantile(ratios, [0.1, 0.5, 0.9])
-            way = self.peers[name].ask(f"{id} way threads {threads}")
-            seconds = statistics.median(theirs for _, theirs in pairs)
-            self.record(id, threads, name, way=way, seconds=seconds, error=errors[name], ratio=q[1], ratio_10=q[0],
-                        ratio_90=q[2], pairs=len(pairs))
-            print(f"  {threads} threads: {name:14} {seconds * 1e3:10.4f} ms, ratio {q[1]:.2f} ({q[0]:.2f}, {q[2]:.2f})", flush=True)
-        for name, reason in refused.items():
-            self.record(id, threads, name, note=reason)
-        print(f"  {threads} threads: attend         {statistics.median(mine) * 1e3:10.4f} ms, {fraction:.0%} of {limit_name}",
-              flush=True)
-
-    def blocks(self, contenders, request):
-        """Seconds of each, one after the other, and whether the machine was theirs; up to four times until it is."""
-        for _ in range(4):
-            answers = {contender: self.block(contender, request) for contender in contenders}
-            quiet = all(alone for _, alone in answers.values())
-            if quiet:
-                break
-        return {contender: seconds for contender, (seconds, _) in answers.items()}, quiet
-
-    def block(self, contender, request):
-        """Its answer, and whether other processes left the machine to it: less than a fifth of one processor."""
-        contender.wake()
-        pids = [os.getpid(), contender.process.pid]
-        used, busy, start = sum(map(used_seconds, pids)), busy_seconds(), time.monotonic()
-        seconds = float(contender.ask(request))
-        others = busy_seconds() - busy - (sum(map(used_seconds, pids)) - used)
-        return seconds, others < 0.02 + 0.2 * (time.monotonic() - start)  # the clocks tick every 10 ms
+        ids = self.chosen()
+        for first in range(0, len(ids), self.options.together):
+            rows = [Row(id, self) for id in ids[first:first + self.options.together]]
+            for row in rows:
+                row.guarded(row.prepare)
+            if not self.options.prepare:
+                with Holding(self.options.hold):
+                    for row in rows:
+                        row.guarded(row.measure)
+            for row in rows:
+                row.guarded(row.compare)
+                row.forget()
 
     def record(self, id, threads, contender, **values):
         report.append(self.folder / "results.csv", {
@@ -267,13 +331,16 @@ def main():
     parser.add_argument("--peers", type=lambda s: s.split(",") if s else [], default=PEERS)
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--block", type=float, default=60, help="milliseconds")
-    parser.add_argument("--quick", action="store_true", help="5 pairs")
+    parser.add_argument("--quick", action="store_true", help="5 pairs, rows of the table only, without torch.compile: within 10 minutes")
     parser.add_argument("--isa", choices=["native", "avx2"], default="native")
     parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--hold", help="command that keeps a shared machine quiet while a row is measured: see Holding")
+    parser.add_argument("--together", type=int, default=1, metavar="N", help="rows that are prepared, then measured in one go")
     parser.add_argument("--keep", action="store_true", help="keep inputs and results of the rows")
     options = parser.parse_args()
     if options.quick:
-        options.pairs = 5
+        options.pairs, options.peers = 5, [name for name in options.peers if name != "torch.compile"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process stays behind
     measurement = Measurement(options)
     try:
         measurement.run()

@@ -171,30 +171,6 @@ struct DerivativeTerms {
   }
 };
 
-/// to[j] += x[j]
-template <class S>
-ATTEND_INLINE void add_as_doubles(Index n, const S* x, double* to) {
-  constexpr Index lanes = simd::lanes<double>;
-  Index j = 0;
-  for (; j + lanes <= n; j += lanes) simd::store(to + j, simd::load(to + j) + simd::Whole()(x + j));
-  if (j == n) return;
-  const simd::Part at{n - j};
-  simd::store_part(to + j, at(to + j) + at(x + j), n - j);
-}
-/// Sum of n numbers, in 16 lanes and then by halves.
-template <class S>
-ATTEND_INLINE double sum_as_doubles(Index n, const S* x) {
-  constexpr Index lanes = simd::lanes<double>, vectors = 16 / lanes;
-  simd::Vector<double> sums[vectors] = {};
-  Index j = 0;
-  for (; j + 16 <= n; j += 16)
-    for (Index k = 0; k < vectors; ++k) sums[k] += simd::Whole()(x + j + k * lanes);
-  for (; j + lanes <= n; j += lanes) sums[0] += simd::Whole()(x + j);
-  if (j < n) sums[vectors - 1] += simd::Part{n - j}(x + j);
-  for (Index k = 1; k < vectors; ++k) sums[0] += sums[k];
-  return simd::sum_of_lanes(sums[0]);
-}
-
 /// da += 1 / divisor times the sum of the terms over the axes where a repeats (without any: the divisor is 1). Sums are
 /// taken in double, in an order that depends on the shapes alone.
 template <class S>
@@ -220,9 +196,9 @@ void broadcast_sum_terms(const Broadcast& s, Index size_a, S* da, const Terms<S>
       const Index m = std::min(most, count - j);
       const S* x = terms(i + j, ia + j * sa, ib + j * sb, m, place);
       if (sa == 1)
-        add_as_doubles(m, x, to + ia + j);
+        simd::add_as_doubles(m, x, to + ia + j);
       else
-        sum += sum_as_doubles(m, x);
+        sum += simd::sum_as_doubles(m, x);
     }
     if (sa == 0) to[ia] += sum;
   };
@@ -250,8 +226,8 @@ void broadcast_sum_terms(const Broadcast& s, Index size_a, S* da, const Terms<S>
       S place[most];
       double sums[most] = {};
       for (Index run = 0; run < runs; ++run)
-        add_as_doubles(end - begin, terms(run * n + begin, begin, run * s.step_b[0] + begin * sb, end - begin, place),
-                       sums);
+        simd::add_as_doubles(end - begin,
+                             terms(run * n + begin, begin, run * s.step_b[0] + begin * sb, end - begin, place), sums);
       for (Index j = begin; j < end; ++j) da[j] += S(sums[j - begin] / divisor);
     });
   } else {  // a part of the first axis at a time, at most 16
@@ -263,7 +239,7 @@ void broadcast_sum_terms(const Broadcast& s, Index size_a, S* da, const Terms<S>
       s.for_runs(begin * runs_each, end * runs_each,
                  [&](Index run, Index ia, Index ib) { add_run(run * n, ia, ib, n, to); });
     });
-    for (Index k = 1; k < parts; ++k) add_as_doubles(size_a, sums.get() + k * size_a, sums.get());
+    for (Index k = 1; k < parts; ++k) simd::add_as_doubles(size_a, sums.get() + k * size_a, sums.get());
     for (Index i = 0; i < size_a; ++i) da[i] += S(sums.get()[i] / divisor);
   }
 }

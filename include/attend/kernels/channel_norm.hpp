@@ -1,10 +1,10 @@
-#pragma once
 /// Normalisation over the rows of a segment, channel by channel or in groups of channels: batch norm (one segment),
 /// instance norm (a segment per sample), group norm (likewise, with groups). x is (segments, rows, channels). Sums are
 /// taken in double, over chunks of rows that depend on rows and channels alone and are combined in order.
+#ifndef ATTEND_KERNELS_CHANNEL_NORM
+#define ATTEND_KERNELS_CHANNEL_NORM
 #include <cmath>
 #include <numeric>
-#include <vector>
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
@@ -19,14 +19,39 @@ struct Sizes {
   Index values() const { return rows * group_channels(); }  ///< that share one mean
 };
 
+/// rstd[i] = 1 / sqrt(variance[i] + eps)
+inline void reciprocal_deviation(Index count, double eps, const double* variance, double* rstd) {
+  for (Index i = 0; i < count; ++i) rstd[i] = 1 / std::sqrt(variance[i] + eps);
+}
+
+}  // namespace channel_norm
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/channel_norm.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+namespace channel_norm {
+ATTEND_DISPATCH_IN(channel_norm, statistics)
+ATTEND_DISPATCH_IN(channel_norm, forward)
+ATTEND_DISPATCH_IN(channel_norm, backward)
+}  // namespace channel_norm
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+namespace channel_norm {
+using attend::channel_norm::Sizes;
+
 namespace detail {
 /// Elements of a chunk of rows.
 constexpr Index chunk_elements = 1 << 14;
-/// Rows handled side by side, as one wide row: 16 numbers or more, and a multiple of 8, so that loops are whole
-/// vectors.
+/// Rows handled side by side, as one wide row: 64 numbers or more, and a multiple of 8, so that loops are long and of
+/// whole vectors.
 inline Index side_by_side(Index channels) {
-  const Index rows = 8 / std::gcd(channels, Index(8));
-  return channels * rows < 16 ? 2 * rows : rows;
+  Index rows = 8 / std::gcd(channels, Index(8));
+  while (channels * rows < 64 && rows < 64) rows *= 2;
+  return rows;
 }
 inline Index chunk_rows(const Sizes& s) {
   const Index side = side_by_side(s.channels);
@@ -46,26 +71,32 @@ void for_each_chunk(const Sizes& s, const F& f) {
     }
   });
 }
-/// to[j] += the sum of term(at, i, j) over i = j, j + width, ... below count; a term is of elements i, i + 1, ... and
-/// reads them by at(pointer), which gives doubles.
+/// Adds to a vector of first and of second, at j, what `rows` rows from element i on give there.
+template <class Term, class From>
+ATTEND_INLINE void add_rows(const From& at, Index i, Index rows, Index width, Index j, Index n, double* first,
+                            double* second, const Term& term) {
+  simd::Vector<double> a = at(first + j), b = at(second + j);
+  for (Index r = 0; r < rows; ++r) {
+    const auto both = term(at, i + r * width + j, j);
+    a += both.first;
+    b += both.second;
+  }
+  const simd::At<double> to{0, n};
+  to.put(first + j, a);
+  to.put(second + j, b);
+}
+/// first[j] and second[j] += the sums of the two vectors that term(at, i, j) gives, over i = j, j + width, ... below
+/// count; a term is of elements i, i + 1, ... and j, j + 1, ... of a wide row, and reads them by at(pointer), which gives
+/// doubles. Four rows at a time: they are read in order, and the sums seldom.
 template <class Term>
-void add_wide(Index count, Index width, double* to, const Term& term) {
+ATTEND_INLINE void add_wide(Index count, Index width, double* first, double* second, const Term& term) {
   constexpr Index lanes = simd::lanes<double>;
-  for (Index i = 0; i < count;) {
-    const Index n = std::min(width, count - i);
-    const bool two = i + 2 * width <= count;
+  for (Index i = 0, rows = 0; i < count; i += rows * width) {
+    rows = std::clamp<Index>((count - i) / width, 1, 4);
+    const Index n = std::min(width, count - i);  // of the last row: a multiple of the channels, not always of the lanes
     Index j = 0;
-    if (two)
-      for (; j + lanes <= n; j += lanes)
-        simd::store(to + j,
-                    simd::load(to + j) + (term(simd::Whole(), i + j, j) + term(simd::Whole(), i + width + j, j)));
-    else
-      for (; j + lanes <= n; j += lanes) simd::store(to + j, simd::load(to + j) + term(simd::Whole(), i + j, j));
-    if (j < n) {  // the end of the last row: a multiple of the channels, not always of the lanes
-      const simd::Part at{n - j};
-      simd::store_part(to + j, at(to + j) + term(at, i + j, j), n - j);
-    }
-    i += two ? 2 * width : width;
+    for (; j + lanes <= n; j += lanes) add_rows(simd::Whole(), i, rows, width, j, lanes, first, second, term);
+    if (j < n) add_rows(simd::Part{n - j}, i, rows, width, j, n - j, first, second, term);
   }
 }
 /// sums[c] = wide[c] + wide[c + channels] + ...
@@ -80,8 +111,9 @@ void widen(Index channels, Index width, S* values) {
 }
 }  // namespace detail
 
-/// mean and biased variance, each (segments, groups). Two passes over each chunk, chunks combined as Chan et al. 1979
-/// do: no cancellation however large the mean.
+/// mean and biased variance, each (segments, groups). One pass over each chunk sums differences to its first row: the
+/// variance is at least their mean square over the number of rows, so nothing cancels however large the mean. Chunks are
+/// combined as Chan et al. 1979 do.
 template <class S>
 void statistics(const Sizes& s, const S* x, double* mean, double* variance) {
   const Index C = s.channels, width = C * detail::side_by_side(C), per = detail::chunks(s);
@@ -89,19 +121,22 @@ void statistics(const Sizes& s, const S* x, double* mean, double* variance) {
       make_buffer<double>(s.segments * per * 2 * C);  // mean and sum of squared deviations of each chunk
   detail::for_each_chunk(s, [&](Index first, Index count, Index, Index chunk) {
     const S* v = x + first;
-    std::vector<double> sums(static_cast<std::size_t>(2 * width));
-    double *wide = sums.data(), *centre = wide + width, *m = partial.get() + chunk * 2 * C, *m2 = m + C;
-    detail::add_wide(count, width, wide, [v](auto at, Index i, Index) { return at(v + i); });
-    detail::fold(width, C, wide, m);
-    for (Index c = 0; c < C; ++c) m[c] /= static_cast<double>(count / C);
-    std::copy_n(m, C, centre);
-    detail::widen(C, width, centre);
-    std::fill_n(wide, width, 0.0);
-    detail::add_wide(count, width, wide, [v, centre](auto at, Index i, Index j) {
-      const auto d = at(v + i) - at(centre + j);
-      return d * d;
+    const auto scratch = make_buffer<double>(3 * width, 0.0);
+    double *sums = scratch.get(), *squares = sums + width, *shift = squares + width;
+    double *m = partial.get() + chunk * 2 * C, *m2 = m + C;
+    for (Index j = 0; j < width; ++j) shift[j] = static_cast<double>(v[j % C]);
+    detail::add_wide(count, width, sums, squares, [v, shift](const auto& at, Index i, Index j) {
+      const auto d = at(v + i) - at(shift + j);
+      return std::pair(d, d * d);
     });
-    detail::fold(width, C, wide, m2);
+    detail::fold(width, C, sums, m);
+    detail::fold(width, C, squares, m2);
+    const double rows = static_cast<double>(count / C);
+    for (Index c = 0; c < C; ++c) {
+      const double difference = m[c] / rows;
+      m2[c] = std::max(m2[c] - m[c] * difference, 0.0);
+      m[c] = shift[c] + difference;
+    }
   });
   const Index group = s.group_channels(), rows = detail::chunk_rows(s);
   for (Index i = 0; i < s.segments * s.groups; ++i) {
@@ -120,11 +155,6 @@ void statistics(const Sizes& s, const S* x, double* mean, double* variance) {
     mean[i] = m;
     variance[i] = n > 0 ? m2 / n : 0;
   }
-}
-
-/// rstd[i] = 1 / sqrt(variance[i] + eps)
-inline void reciprocal_deviation(Index count, double eps, const double* variance, double* rstd) {
-  for (Index i = 0; i < count; ++i) rstd[i] = 1 / std::sqrt(variance[i] + eps);
 }
 
 /// y = (x - mean) rstd weight + bias;  mean, rstd: (segments, groups), or one segment's for all where `shared`;
@@ -153,8 +183,10 @@ void forward(const Sizes& s, bool shared, const S* x, const double* mean, const 
     for (Index i = 0; i < count; i += width)
       simd::map(
           std::min(width, count - i), y + first + i,
-          [](auto v, auto h, auto l, auto a, auto b) { return ((v - h) - l) * a + b; }, x + first + i, high, low, scale,
-          shift);
+          [](const auto& v, const auto& h, const auto& l, const auto& a, const auto& b) {
+            return simd::multiply_add((v - h) - l, a, b);
+          },
+          x + first + i, high, low, scale, shift);
   });
 }
 
@@ -172,19 +204,15 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
   if (of_x || dbias) {
     const auto partial = make_buffer<double>(s.segments * per * 2 * C);
     detail::for_each_chunk(s, [&](Index first, Index count, Index segment, Index chunk) {
-      std::vector<double> scratch(static_cast<std::size_t>(3 * width));
-      double *wide = scratch.data(), *wide_x = wide + width, *centre = wide_x + width,
+      const auto scratch = make_buffer<double>(3 * width, 0.0);
+      double *wide = scratch.get(), *wide_x = wide + width, *centre = wide_x + width,
              *to = partial.get() + chunk * 2 * C;
-      const S* g = dy + first;
-      detail::add_wide(count, width, wide, [g](auto at, Index i, Index) { return at(g + i); });
-      if (of_x) {
-        const S* v = x + first;
-        for (Index c = 0; c < C; ++c) centre[c] = mean[statistic(segment, c)];
-        detail::widen(C, width, centre);
-        detail::add_wide(count, width, wide_x, [g, v, centre](auto at, Index i, Index j) {
-          return at(g + i) * (at(v + i) - at(centre + j));
-        });
-      }
+      for (Index j = 0; j < width; ++j) centre[j] = mean[statistic(segment, j % C)];
+      const S *g = dy + first, *v = of_x ? x + first : g;
+      detail::add_wide(count, width, wide, wide_x, [g, v, centre](const auto& at, Index i, Index j) {
+        const auto up = at(g + i);
+        return std::pair(up, up * (at(v + i) - at(centre + j)));
+      });
       detail::fold(width, C, wide, to);
       detail::fold(width, C, wide_x, to + C);
     });
@@ -236,20 +264,20 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
     for (Index i = 0; i < count; i += width) {
       const Index n = std::min(width, count - i);
       S* d = dx + begin + i;
-      const S *to = d, *g = dy + begin + i;
+      const S* g = dy + begin + i;
       if (fixed)
-        simd::map(
-            n, d, [](auto t, auto up, auto a) { return t + a * up; }, to, g, first);
+        simd::map_add(
+            n, d, [](const auto& up, const auto& a) { return a * up; }, g, first);
       else
-        simd::map(
+        simd::map_add(
             n, d,
-            [](auto t, auto up, auto v, auto h, auto l, auto a, auto b, auto c) {
-              return t + (a * up + b + c * ((v - h) - l));
-            },
-            to, g, x + begin + i, high, low, first, second, third);
+            [](const auto& up, const auto& v, const auto& h, const auto& l, const auto& a, const auto& b,
+               const auto& c) { return simd::multiply_add(c, (v - h) - l, simd::multiply_add(a, up, b)); },
+            g, x + begin + i, high, low, first, second, third);
     }
   });
 }
 
 }  // namespace channel_norm
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,11 +1,11 @@
 #pragma once
 /// Soft Dice overlap (Milletari et al. 2016, V-Net) of predictions p and targets t, both (batch, positions, channels).
+/// Compiled once: what takes targets as functions does not vectorise.
 #include <algorithm>
 #include <vector>
 
 #include "attend/core/shape.hpp"
 #include "attend/core/threads.hpp"
-#include "attend/simd/math.hpp"
 
 ATTEND_BEGIN
 namespace dice_kernels {
@@ -34,21 +34,6 @@ void for_each_unit(const Sizes& s, const F& f) {
     for (Index u = begin; u < end; ++u) {
       const Index b = u / per_sample, first = u % per_sample * Sizes::grain;
       f(u, b, first, std::min(s.positions, first + Sizes::grain));
-    }
-  });
-}
-
-/// Turns logits (batch * positions, channels) into probabilities in place of `p`.
-template <class S>
-void softmax_rows(Index rows, Index channels, const S* x, S* p) {
-  parallel_for(rows, std::max<Index>(1, 8192 / std::max<Index>(1, channels)), [=](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      const S* from = x + r * channels;
-      S* to = p + r * channels;
-      const S highest = *std::max_element(from, from + channels);
-      S sum = 0;
-      for (Index c = 0; c < channels; ++c) sum += to[c] = exp(from[c] - highest);
-      for (Index c = 0; c < channels; ++c) to[c] /= sum;
     }
   });
 }

@@ -1,12 +1,29 @@
-#pragma once
 /// A feature map times a gate, forward beside backward. x, y: (batch, pixels, channels).
+#ifndef ATTEND_KERNELS_GATE
+#define ATTEND_KERNELS_GATE
 #include <algorithm>
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/tensor.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/vector.hpp"
+
+#define ATTEND_KERNELS "attend/kernels/gate.hpp"
+#include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+namespace gating {
+ATTEND_DISPATCH_IN(gating, channels_forward)
+ATTEND_DISPATCH_IN(gating, channels_backward)
+ATTEND_DISPATCH_IN(gating, pixels_forward)
+ATTEND_DISPATCH_IN(gating, pixels_backward)
+ATTEND_DISPATCH_IN(gating, mean_max_forward)
+ATTEND_DISPATCH_IN(gating, mean_max_backward)
+}  // namespace gating
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
 namespace gating {
 
 /// Rows handled at a time: depends on the width alone.
@@ -16,23 +33,20 @@ inline Index grain(Index channels) { return std::max<Index>(1, 16384 / std::max<
 template <class S>
 void channels_forward(Index batch, Index pixels, Index channels, const S* x, const S* g, S* y) {
   parallel_for(batch * pixels, grain(channels), [&](Index begin, Index end) {
-    for (Index row = begin; row < end; ++row) {
-      const S *from = x + row * channels, *scale = g + row / pixels * channels;
-      S* to = y + row * channels;
-      for (Index c = 0; c < channels; ++c) to[c] = from[c] * scale[c];
-    }
+    for (Index row = begin; row < end; ++row)
+      simd::map(
+          channels, y + row * channels, [](const auto& v, const auto& scale) { return v * scale; }, x + row * channels,
+          g + row / pixels * channels);
   });
 }
 /// dx += dy g,  dg(b, c) += sum over pixels of dy x, summed in runs of 64 pixels. Either may be null.
 template <class S>
 void channels_backward(Index batch, Index pixels, Index channels, const S* x, const S* g, const S* dy, S* dx, S* dg) {
+  const auto product = [](const auto& a, const auto& b) { return a * b; };
   if (dx)
     parallel_for(batch * pixels, grain(channels), [&](Index begin, Index end) {
-      for (Index row = begin; row < end; ++row) {
-        const S *up = dy + row * channels, *scale = g + row / pixels * channels;
-        S* to = dx + row * channels;
-        for (Index c = 0; c < channels; ++c) to[c] += up[c] * scale[c];
-      }
+      for (Index row = begin; row < end; ++row)
+        simd::map_add(channels, dx + row * channels, product, dy + row * channels, g + row / pixels * channels);
     });
   if (!dg) return;
   parallel_for(batch, 1, [&](Index begin, Index end) {
@@ -40,11 +54,10 @@ void channels_backward(Index batch, Index pixels, Index channels, const S* x, co
     for (Index b = begin; b < end; ++b)
       for (Index first = 0; first < pixels; first += 64) {
         std::fill_n(run.get(), channels, S(0));
-        for (Index p = first; p < std::min(pixels, first + 64); ++p) {
-          const S *from = x + (b * pixels + p) * channels, *up = dy + (b * pixels + p) * channels;
-          for (Index c = 0; c < channels; ++c) run.get()[c] += up[c] * from[c];
-        }
-        for (Index c = 0; c < channels; ++c) dg[b * channels + c] += run.get()[c];
+        for (Index p = b * pixels + first; p < b * pixels + std::min(pixels, first + 64); ++p)
+          simd::map_add(channels, run.get(), product, dy + p * channels, x + p * channels);
+        simd::map_add(
+            channels, dg + b * channels, [](const auto& v) { return v; }, static_cast<const S*>(run.get()));
       }
   });
 }
@@ -54,7 +67,8 @@ template <class S>
 void pixels_forward(Index rows, Index channels, const S* x, const S* g, S* y) {
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row)
-      for (Index i = row * channels; i < (row + 1) * channels; ++i) y[i] = x[i] * g[row];
+      simd::map(
+          channels, y + row * channels, [scale = g[row]](const auto& v) { return v * scale; }, x + row * channels);
   });
 }
 /// dx += dy g,  dg(row) += sum over channels of dy x. Either may be null.
@@ -62,12 +76,15 @@ template <class S>
 void pixels_backward(Index rows, Index channels, const S* x, const S* g, const S* dy, S* dx, S* dg) {
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      S sum = 0;
-      for (Index i = row * channels; i < (row + 1) * channels; ++i) {
-        if (dx) dx[i] += dy[i] * g[row];
-        sum += dy[i] * x[i];
+      const S *up = dy + row * channels, *from = x + row * channels;
+      if (dg) {
+        simd::Vector<S> sum{};
+        simd::for_each_vector<S>(channels, [&](const auto& at) { sum += at(up) * at(from); });
+        dg[row] += simd::sum_of_lanes(sum);
       }
-      if (dg) dg[row] += sum;
+      if (dx)
+        simd::map_add(
+            channels, dx + row * channels, [scale = g[row]](const auto& v) { return v * scale; }, up);
     }
   });
 }
@@ -75,20 +92,38 @@ void pixels_backward(Index rows, Index channels, const S* x, const S* g, const S
 /// y(row) = mean and largest over the channels, NaN being the largest of all; `where` gets the first largest's channel.
 template <class S>
 void mean_max_forward(Index rows, Index channels, const S* x, S* y, Index* where) {
+  using V = simd::Vector<S>;
+  using Word = typename simd::Lanes<V>::Word;
+  constexpr Index lanes = simd::lanes<S>;
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const S* from = x + row * channels;
-      S sum = from[0], best = from[0];
-      Index at = 0;
-      for (Index c = 1; c < channels; ++c) {
-        sum += from[c];
-        const bool keep = best >= from[c] || best != best;
-        best = keep ? best : from[c];
-        at = keep ? at : c;
+      V sum{}, best = simd::all<V>(from[0]);
+      simd::Bits<V> at{}, number{};
+      for (Index k = 0; k < lanes; ++k) number[k] = static_cast<Word>(k);
+      Index c = 0;
+      for (; c + lanes <= channels; c += lanes, number += static_cast<Word>(lanes)) {
+        const V v = simd::load(from + c);
+        sum += v;
+        const auto keep = (best >= v) | (best != best);
+        best = keep ? best : v;
+        at = keep ? at : number;
       }
-      y[2 * row] = sum / S(channels);
-      y[2 * row + 1] = best;
-      where[row] = at;
+      S total = simd::sum_of_lanes(sum), largest = best[0];
+      Index place = static_cast<Index>(at[0]);
+      const auto challenge = [&](S v, Index channel) {
+        const bool wins = v > largest || (v != v && largest == largest);
+        const bool earlier = (v == largest || (v != v && largest != largest)) && channel < place;
+        if (wins || earlier) largest = v, place = channel;
+      };
+      for (Index k = 1; k < lanes; ++k) challenge(best[k], static_cast<Index>(at[k]));
+      for (; c < channels; ++c) {
+        total += from[c];
+        challenge(from[c], c);
+      }
+      y[2 * row] = total / S(channels);
+      y[2 * row + 1] = largest;
+      where[row] = place;
     }
   });
 }
@@ -96,13 +131,13 @@ template <class S>
 void mean_max_backward(Index rows, Index channels, const Index* where, const S* dy, S* dx) {
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      const S share = dy[2 * row] / S(channels);
       S* to = dx + row * channels;
-      for (Index c = 0; c < channels; ++c) to[c] += share;
+      simd::map_add<S>(channels, to, [share = dy[2 * row] / S(channels)] { return share; });
       to[where[row]] += dy[2 * row + 1];
     }
   });
 }
 
 }  // namespace gating
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,55 +1,18 @@
-#pragma once
 /// Cross-entropy, binary cross-entropy and squared error over flat memory, forward beside backward. A forward function
 /// returns the unscaled sum (in double, in fixed order); a backward function adds `scale` times its derivative. None
 /// exponentiates a positive number, so logits of any finite size are safe.
+#ifndef ATTEND_KERNELS_LOSS
+#define ATTEND_KERNELS_LOSS
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "attend/core/shape.hpp"
 #include "attend/kernels/chunked_sum.hpp"
-#include "attend/simd/math.hpp"
-#include "attend/simd/vector.hpp"
+#include "attend/kernels/softmax.hpp"
 
 ATTEND_BEGIN
 namespace loss_kernels {
-
-/// Rows per unit of work: a function of the row's length alone.
-inline Index row_grain(Index classes) { return std::max<Index>(1, 8192 / std::max<Index>(1, classes)); }
-inline constexpr Index element_grain = 8192;
-
-/// f(vector of x) for all n numbers; the last vector is filled up with -inf, whose exp is 0.
-template <class S, class F>
-ATTEND_INLINE void for_each_vector(Index n, const S* x, const F& f) {
-  Index i = 0;
-  for (; i + simd::lanes<S> <= n; i += simd::lanes<S>) f(simd::load(x + i));
-  if (i == n) return;
-  S rest[simd::lanes<S>];
-  std::fill(rest, rest + simd::lanes<S>, -std::numeric_limits<S>::infinity());
-  std::copy(x + i, x + n, rest);
-  f(simd::load(rest));
-}
-
-/// x: (rows, classes).  stats: (rows, 2), the maximum m of each row and log sum_c exp(x_c - m), kept apart because
-/// their sum would lose the second behind a large first. A NaN in a row gives NaN.
-template <class S>
-void log_sum_exp(Index rows, Index classes, const S* x, S* stats) {
-  using simd::all;
-  using V = simd::Vector<S>;
-  parallel_for(rows, row_grain(classes), [=](Index begin, Index end) {
-    for (Index r = begin; r < end; ++r) {
-      V tops = all<V>(-std::numeric_limits<S>::infinity()), sums = all<V>(S(0));
-      for_each_vector(classes, x + r * classes,
-                      [&](const V& v) { tops = simd::select((v > tops) | (v != v), v, tops); });
-      S top = tops[0], sum = 0;
-      for (Index l = 1; l < simd::lanes<S>; ++l) top = tops[l] > top || tops[l] != tops[l] ? tops[l] : top;
-      for_each_vector(classes, x + r * classes, [&](const V& v) { sums += simd::exp(v - top); });
-      for (Index l = 0; l < simd::lanes<S>; ++l) sum += sums[l];
-      stats[2 * r] = top;
-      stats[2 * r + 1] = attend::log(sum);
-    }
-  });
-}
 
 /// What the cross-entropies share. `weights`: one per class, or null for ones.
 template <class S>
@@ -62,13 +25,87 @@ struct CrossEntropy {
 
   S weight(Index c) const { return weights ? weights[c] : S(1); }
   S minus_log_probability(Index r, Index c) const { return stats[2 * r + 1] - (x[r * classes + c] - stats[2 * r]); }
-  S probability(Index r, Index c) const { return exp(-minus_log_probability(r, c)); }
   double total_weight() const {
     double sum = 0;
     for (Index c = 0; c < classes; ++c) sum += weight(c);
     return sum;
   }
 };
+
+/// Element i:  w_i ((1 - t) x + (1 + (p - 1) t) log(1 + e^-x)) with p = positive[i % channels].
+/// `positive` and `weights` may be null (ones); weights has an entry per element.
+template <class S>
+struct BinaryCrossEntropy {
+  Index size, channels;
+  const S* x;
+  const S* positive;
+  const S* weights;
+};
+
+}  // namespace loss_kernels
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/loss.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+namespace loss_kernels {
+ATTEND_DISPATCH_IN(loss_kernels, log_sum_exp)
+ATTEND_DISPATCH_IN(loss_kernels, cross_entropy_of_labels)
+ATTEND_DISPATCH_IN(loss_kernels, cross_entropy_of_labels_backward)
+ATTEND_DISPATCH_IN(loss_kernels, cross_entropy_of_probabilities)
+ATTEND_DISPATCH_IN(loss_kernels, cross_entropy_of_probabilities_backward)
+ATTEND_DISPATCH_IN(loss_kernels, binary_cross_entropy)
+ATTEND_DISPATCH_IN(loss_kernels, binary_cross_entropy_backward)
+ATTEND_DISPATCH_IN(loss_kernels, squared_error)
+ATTEND_DISPATCH_IN(loss_kernels, squared_error_backward)
+}  // namespace loss_kernels
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+namespace loss_kernels {
+using attend::loss_kernels::BinaryCrossEntropy;
+using attend::loss_kernels::CrossEntropy;
+
+/// Rows per unit of work: a function of the row's length alone.
+inline Index row_grain(Index classes) { return std::max<Index>(1, 8192 / std::max<Index>(1, classes)); }
+constexpr Index element_grain = 8192, block = 512;
+
+/// x: (rows, classes).  stats: (rows, 2), the maximum m of each row and log sum_c exp(x_c - m), kept apart because
+/// their sum would lose the second behind a large first. A NaN in a row gives NaN.
+template <class S>
+void log_sum_exp(Index rows, Index classes, const S* x, S* stats) {
+  parallel_for(rows, row_grain(classes), [=](Index begin, Index end) {
+    for (Index r = begin; r < end; ++r) {
+      const S* row = x + r * classes;
+      const S top = detail::maximum_of_row(classes, row);
+      stats[2 * r] = top;
+      stats[2 * r + 1] =
+          simd::log(detail::sum_of_row(classes, row, -std::numeric_limits<S>::infinity(),
+                                       [&](const auto& v, const auto&) { return simd::exp_nonpositive(v - top); }));
+    }
+  });
+}
+
+/// Sum over the classes of row r of term(nll, weight, At), -log softmax and the class's weight. In double.
+template <class S, class Term>
+ATTEND_INLINE double sum_over_classes(const CrossEntropy<S>& f, Index r, const Term& term) {
+  using V = simd::Vector<S>;
+  const S *row = f.x + r * f.classes, top = f.stats[2 * r], log_sum = f.stats[2 * r + 1];
+  S place[block];
+  double sum = 0;
+  for (Index first = 0; first < f.classes; first += block) {
+    const Index n = std::min(block, f.classes - first);
+    simd::for_each_vector<S>(n, [&](const auto& to) {
+      const simd::At<S> at{first + to.i, to.left};
+      const V weight = f.weights ? at(f.weights) : simd::all<V>(1), nll = log_sum - (at(row) - top);
+      to.put(place, term(nll, weight, at));
+    });
+    sum += simd::sum_as_doubles(n, place);
+  }
+  return sum;
+}
 
 /// Sum over the rows of  (1 - e) w_y nll_y + e / C sum_c w_c nll_c,  nll = -log softmax(x), y the row's label.
 /// Rows labelled `ignored` count nothing.
@@ -81,8 +118,7 @@ double cross_entropy_of_labels(const CrossEntropy<S>& f, const Label* labels, In
       if (y == ignored) continue;
       sum += (1 - f.smoothing) * f.weight(y) * f.minus_log_probability(r, y);
       if (f.smoothing == 0) continue;
-      double smooth = 0;
-      for (Index c = 0; c < f.classes; ++c) smooth += f.weight(c) * f.minus_log_probability(r, c);
+      const double smooth = sum_over_classes(f, r, [](const auto& nll, const auto& w, const auto&) { return w * nll; });
       sum += f.smoothing / static_cast<double>(f.classes) * smooth;
     }
     return sum;
@@ -119,74 +155,107 @@ double cross_entropy_of_probabilities(const CrossEntropy<S>& f, const S* targets
   return chunked_sum(f.rows, row_grain(f.classes), [&](Index begin, Index end) {
     double sum = 0;
     for (Index r = begin; r < end; ++r)
-      for (Index c = 0; c < f.classes; ++c) {
-        const S q = keep * targets[r * f.classes + c] + spread;
-        if (q != S(0)) sum += f.weight(c) * q * f.minus_log_probability(r, c);
-      }
+      sum += sum_over_classes(f, r, [&](const auto& nll, const auto& w, const auto& at) {
+        const simd::Vector<S> q = keep * at(targets + r * f.classes) + spread;
+        return simd::select(q != S(0), w * q * nll, simd::Vector<S>{});
+      });
     return sum;
   });
 }
 /// dx or dt may be null.
 template <class S>
 void cross_entropy_of_probabilities_backward(const CrossEntropy<S>& f, const S* targets, S scale, S* dx, S* dt) {
+  using V = simd::Vector<S>;
   const S keep = S(1 - f.smoothing), spread = S(f.smoothing / static_cast<double>(f.classes));
   parallel_for(f.rows, row_grain(f.classes), [&, keep, spread](Index begin, Index end) {
     for (Index r = begin; r < end; ++r) {
-      const S* t = targets + r * f.classes;
+      const S *t = targets + r * f.classes, *row = f.x + r * f.classes, top = f.stats[2 * r],
+              log_sum = f.stats[2 * r + 1];
+      const auto wanted = [&](const auto& at) -> V {
+        const V q = keep * at(t) + spread;
+        return f.weights ? at(f.weights) * q : q;
+      };
       S all = 0;
       for (Index c = 0; c < f.classes; ++c) all += f.weight(c) * (keep * t[c] + spread);
-      for (Index c = 0; c < f.classes; ++c) {
-        if (dx) dx[r * f.classes + c] += scale * (f.probability(r, c) * all - f.weight(c) * (keep * t[c] + spread));
-        if (dt) dt[r * f.classes + c] += scale * keep * f.weight(c) * f.minus_log_probability(r, c);
-      }
+      simd::for_each_vector<S>(f.classes, [&](const auto& at) {
+        const V log_probability = (at(row) - top) - log_sum;
+        if (S* d = dx ? dx + r * f.classes : nullptr)
+          at.put(d, at(d) + scale * (simd::exp(log_probability) * all - wanted(at)));
+        if (S* d = dt ? dt + r * f.classes : nullptr)
+          at.put(d, at(d) - scale * keep * (f.weights ? at(f.weights) * log_probability : log_probability));
+      });
     }
   });
 }
 
-/// log(1 + e^-x)
-template <class S>
-S softplus_of_minus(S x) {
-  return std::log1p(exp(-std::abs(x))) + std::max(-x, S(0));
+/// log(1 + e^-x), as in Kahan's note on log1p: exact where w rounds.
+template <class V>
+ATTEND_INLINE V softplus_of_minus(V x) {
+  using S = simd::Scalar<V>;
+  const V u = simd::exp_nonpositive(-simd::absolute(x)), w = u + S(1);
+  const V log1p = simd::select(w == S(1), u, simd::log(w) * (u / (w - S(1))));
+  return log1p + simd::select(x < S(0), -x, simd::all<V>(0));
 }
 /// 1 / (1 + e^x)
-template <class S>
-S sigmoid_of_minus(S x) {
-  const S e = exp(-std::abs(x));
-  return (x < S(0) ? S(1) : e) / (S(1) + e);
+template <class V>
+ATTEND_INLINE V sigmoid_of_minus(V x) {
+  using S = simd::Scalar<V>;
+  const V e = simd::exp_nonpositive(-simd::absolute(x));
+  return simd::select(x < S(0), simd::all<V>(1), e) / (S(1) + e);
 }
 
-/// Element i:  w_i ((1 - t) x + (1 + (p - 1) t) log(1 + e^-x)) with p = positive[i % channels].
-/// `positive` and `weights` may be null (ones); weights has an entry per element.
-template <class S>
-struct BinaryCrossEntropy {
-  Index size, channels;
-  const S* x;
-  const S* positive;
-  const S* weights;
-
-  S factor(Index i) const { return weights ? weights[i] : S(1); }
-  S extra(Index i) const { return positive ? positive[i % channels] - S(1) : S(0); }
-};
+/// f(At, targets, weights, pos_weight - 1) for all elements of [begin, end), block by block; put() and operator() of At
+/// are given pointers to the first element of the block.
+template <class S, class Target, class F>
+ATTEND_INLINE void for_each_element(const BinaryCrossEntropy<S>& f, const Target* targets, Index begin, Index end,
+                                    const F& each) {
+  using V = simd::Vector<S>;
+  for (Index first = begin; first < end; first += block) {
+    const Index n = std::min(block, end - first);
+    S target[block], extra[block];
+    for (Index i = 0; i < n; ++i) {
+      target[i] = static_cast<S>(targets[first + i]);
+      extra[i] = f.positive ? f.positive[(first + i) % f.channels] - S(1) : S(0);
+    }
+    each(first, n, [&](const auto& at, const auto& use) {
+      use(at(target), f.weights ? at(f.weights + first) : simd::all<V>(1), at(extra));
+    });
+  }
+}
 template <class S, class Target>
 double binary_cross_entropy(const BinaryCrossEntropy<S>& f, const Target* targets) {
+  using V = simd::Vector<S>;
   return chunked_sum(f.size, element_grain, [&](Index begin, Index end) {
     double sum = 0;
-    for (Index i = begin; i < end; ++i) {
-      const S t = static_cast<S>(targets[i]);
-      sum += f.factor(i) * ((S(1) - t) * f.x[i] + (S(1) + f.extra(i) * t) * softplus_of_minus(f.x[i]));
-    }
+    for_each_element(f, targets, begin, end, [&](Index first, Index n, const auto& values) {
+      S place[block];
+      simd::for_each_vector<S>(n, [&](const auto& at) {
+        const V x = at(f.x + first);
+        values(at, [&](const V& t, const V& weight, const V& extra) {
+          at.put(place, weight * ((S(1) - t) * x + (S(1) + extra * t) * softplus_of_minus(x)));
+        });
+      });
+      sum += simd::sum_as_doubles(n, place);
+    });
     return sum;
   });
 }
 /// dx or dt may be null.
 template <class S, class Target>
 void binary_cross_entropy_backward(const BinaryCrossEntropy<S>& f, const Target* targets, S scale, S* dx, S* dt) {
+  using V = simd::Vector<S>;
   parallel_for(f.size, element_grain, [&, scale](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const S t = static_cast<S>(targets[i]), by = scale * f.factor(i);
-      if (dx) dx[i] += by * ((S(1) - t) - (S(1) + f.extra(i) * t) * sigmoid_of_minus(f.x[i]));
-      if (dt) dt[i] += by * (f.extra(i) * softplus_of_minus(f.x[i]) - f.x[i]);
-    }
+    for_each_element(f, targets, begin, end, [&](Index first, Index n, const auto& values) {
+      simd::for_each_vector<S>(n, [&](const auto& at) {
+        const V x = at(f.x + first);
+        values(at, [&](const V& t, const V& weight, const V& extra) {
+          const V by = scale * weight;
+          if (S* d = dx ? dx + first : nullptr)
+            at.put(d, at(d) + by * ((S(1) - t) - (S(1) + extra * t) * sigmoid_of_minus(x)));
+          if (S* d = dt ? dt + first : nullptr) at.put(d, at(d) + by * (extra * softplus_of_minus(x) - x));
+        });
+      });
+    });
   });
 }
 
@@ -194,10 +263,18 @@ void binary_cross_entropy_backward(const BinaryCrossEntropy<S>& f, const Target*
 template <class S>
 double squared_error(Index size, const S* x, const S* t) {
   return chunked_sum(size, element_grain, [=](Index begin, Index end) {
-    double sum = 0;
-    for (Index i = begin; i < end; ++i) {
-      const double difference = static_cast<double>(x[i]) - static_cast<double>(t[i]);
-      sum += difference * difference;
+    double place[block], sum = 0;
+    constexpr Index lanes = simd::lanes<double>;
+    for (Index first = begin; first < end; first += block) {
+      const Index n = std::min(block, end - first);
+      const auto square = [&](const auto& at, Index i) {
+        const auto d = at(x + first + i) - at(t + first + i);
+        return d * d;
+      };
+      Index i = 0;
+      for (; i + lanes <= n; i += lanes) simd::store(place + i, square(simd::Whole(), i));
+      if (i < n) simd::store(place + i, square(simd::Part{n - i}, i));  // the block is a multiple of the lanes
+      sum += simd::sum_as_doubles(n, place);
     }
     return sum;
   });
@@ -206,13 +283,14 @@ double squared_error(Index size, const S* x, const S* t) {
 template <class S>
 void squared_error_backward(Index size, const S* x, const S* t, S scale, S* dx, S* dt) {
   parallel_for(size, element_grain, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const S d = 2 * scale * (x[i] - t[i]);
-      if (dx) dx[i] += d;
-      if (dt) dt[i] -= d;
-    }
+    for (const auto& [to, sign] : {std::pair(dx, S(2)), std::pair(dt, S(-2))})
+      if (to)
+        simd::map_add(
+            end - begin, to + begin, [by = sign * scale](const auto& a, const auto& b) { return by * (a - b); },
+            x + begin, t + begin);
   });
 }
 
 }  // namespace loss_kernels
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -1,6 +1,7 @@
-#pragma once
 /// One step of each update rule on flat memory, in place: pure functions of their arguments. The formulas and their
 /// order of operations are torch.optim's.
+#ifndef ATTEND_KERNELS_OPTIMIZER
+#define ATTEND_KERNELS_OPTIMIZER
 #include <algorithm>
 #include <cmath>
 
@@ -11,7 +12,37 @@
 ATTEND_BEGIN
 namespace optimizer_kernels {
 
-inline constexpr Index grain = 16384;
+struct SgdStep {
+  double learning_rate, weight_decay, momentum, dampening;
+  bool nesterov, first;
+};
+struct AdamStep {
+  double learning_rate, weight_decay, beta1, beta2, eps;
+  bool decoupled;
+  double number;  // of this step, from 1
+};
+
+}  // namespace optimizer_kernels
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/optimizer.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+namespace optimizer_kernels {
+ATTEND_DISPATCH_IN(optimizer_kernels, sgd)
+ATTEND_DISPATCH_IN(optimizer_kernels, adam)
+ATTEND_DISPATCH_IN(optimizer_kernels, blend)
+}  // namespace optimizer_kernels
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+namespace optimizer_kernels {
+using attend::optimizer_kernels::AdamStep;
+using attend::optimizer_kernels::SgdStep;
+
+constexpr Index grain = 16384;
 
 /// f(gradient, v) on vectors v[0], v[1], ... of the arrays, for every element; f changes them in place. What is left at
 /// the end goes through the same instructions.
@@ -33,10 +64,6 @@ void update(Index size, const S* gradient, S* const (&arrays)[count], const F& f
   });
 }
 
-struct SgdStep {
-  double learning_rate, weight_decay, momentum, dampening;
-  bool nesterov, first;
-};
 /// g += decay p;  b = momentum b + (1 - dampening) g (at first b = g);  p -= rate (b, or g + momentum b for Nesterov).
 /// Without momentum `b` is null.
 template <class S>
@@ -50,11 +77,6 @@ void sgd(const SgdStep& s, Index size, S* p, const S* gradient, S* b) {
   });
 }
 
-struct AdamStep {
-  double learning_rate, weight_decay, beta1, beta2, eps;
-  bool decoupled;
-  double number;  // of this step, from 1
-};
 /// m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
 /// p -= rate / (1 - beta1^n)  m / (sqrt(v) / sqrt(1 - beta2^n) + eps).
 /// Decay first: g += decay p, or decoupled p -= rate decay p. `highest` (null: plain) holds the largest v so far, which
@@ -71,7 +93,7 @@ void adam(const AdamStep& s, Index size, S* p, const S* gradient, S* m, S* v, S*
     t[1] += fresh1 * (g - t[1]);
     t[2] = beta2 * t[2] + fresh2 * g * g;
     auto divisor = t[2];
-    if constexpr (std::extent_v<std::remove_reference_t<decltype(t)>> == 4)
+    if constexpr (std::extent_v<std::remove_reference_t<decltype(t)> > == 4)
       divisor = t[3] = simd::select(t[2] > t[3], t[2], t[3]);
     t[0] = shrink * t[0] - rate * t[1] / (simd::square_root(divisor) / root + eps);
   };
@@ -85,10 +107,9 @@ void adam(const AdamStep& s, Index size, S* p, const S* gradient, S* m, S* v, S*
 template <class S>
 void blend(double decay, Index size, const S* value, S* average) {
   const S fresh = S(1 - decay);
-  parallel_for(size, grain, [=](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) average[i] += fresh * (value[i] - average[i]);
-  });
+  update<S>(size, value, {average}, [=](const auto& v, auto& t) { t[0] += fresh * (v - t[0]); });
 }
 
 }  // namespace optimizer_kernels
-ATTEND_END
+ATTEND_END_ISA
+#endif

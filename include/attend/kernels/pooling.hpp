@@ -1,9 +1,12 @@
-#pragma once
+/// Pooling over windows, forward beside backward.
+#ifndef ATTEND_KERNELS_POOLING
+#define ATTEND_KERNELS_POOLING
 #include <cmath>
 #include <cstdint>
 #include <limits>
 
 #include "attend/kernels/convolution_shape.hpp"
+#include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
 
@@ -35,59 +38,6 @@ void for_each_pixel(Index batch, Index height, Index width, Index work_per_pixel
 }
 
 }  // namespace detail
-
-/// y = the largest cell of each window; cells outside the input do not take part, NaN is larger than everything. The
-/// first of equal cells wins. `where`, unless null, gets the winner's pixel number in its sample (height * width +
-/// column). x: (batch, height, width, channels)  y, where: (batch, out_height, out_width, channels)
-template <class S>
-void max_pool_forward(const PoolShape& s, const S* x, S* y, std::int32_t* where) {
-  const Index c_all = s.channels;
-  detail::for_each_pixel(
-      s.batch, s.out_height, s.out_width, c_all * s.cells(), [&](Index pixel, Index b, Index oh, Index ow) {
-        const Index top = oh * s.stride.height - s.padding.height, left = ow * s.stride.width - s.padding.width;
-        const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
-        const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
-        const S* sample = x + b * s.height * s.width * c_all;
-        S* best = y + pixel * c_all;
-        std::int32_t* at = where ? where + pixel * c_all : nullptr;
-        if (t0 == t1 || u0 == u1) {
-          std::fill_n(best, c_all, -std::numeric_limits<S>::infinity());
-          if (at) std::fill_n(at, c_all, -1);
-          return;
-        }
-        bool first = true;
-        for (Index t = t0; t < t1; ++t)
-          for (Index u = u0; u < u1; ++u) {
-            const Index cell = (top + t * s.dilation.height) * s.width + left + u * s.dilation.width;
-            const S* from = sample + cell * c_all;
-            if (first) {
-              std::copy_n(from, c_all, best);
-              if (at) std::fill_n(at, c_all, static_cast<std::int32_t>(cell));
-              first = false;
-            } else if (at) {
-              for (Index c = 0; c < c_all; ++c) {
-                const bool keep = best[c] >= from[c] || best[c] != best[c];
-                best[c] = keep ? best[c] : from[c];
-                at[c] = keep ? at[c] : static_cast<std::int32_t>(cell);
-              }
-            } else {
-              for (Index c = 0; c < c_all; ++c) best[c] = best[c] >= from[c] || best[c] != best[c] ? best[c] : from[c];
-            }
-          }
-      });
-}
-
-/// dx[where] += dy, for a pooling with `outputs` pixels and `inputs` pixels per sample.
-template <class S>
-void max_pool_backward(Index batch, Index inputs, Index outputs, Index channels, const S* dy, const std::int32_t* where,
-                       S* dx) {
-  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
-    S* to = dx + b * inputs * channels;
-    for (Index p = b * outputs; p < (b + 1) * outputs; ++p)
-      for (Index c = c0; c < c1; ++c)
-        if (const Index cell = where[p * channels + c]; cell >= 0) to[cell * channels + c] += dy[p * channels + c];
-  });
-}
 
 /// What an average divides by.
 struct AverageDivisor {
@@ -122,6 +72,94 @@ inline AverageWindow adaptive_window(const PoolShape& s, Index oh, Index ow) {
   const auto [w0, w1] = adaptive_cells(ow, s.width, s.out_width);
   return {h0, h1, w0, w1, (h1 - h0) * (w1 - w0)};
 }
+}  // namespace detail
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/pooling.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH(max_pool_forward)
+ATTEND_DISPATCH(average_pool_forward)
+ATTEND_DISPATCH(average_pool_backward)
+ATTEND_DISPATCH(adaptive_average_forward)
+ATTEND_DISPATCH(adaptive_average_backward)
+ATTEND_DISPATCH(adaptive_max_forward)
+
+/// dx[where] += dy, for a pooling with `outputs` pixels and `inputs` pixels per sample.
+template <class S>
+void max_pool_backward(Index batch, Index inputs, Index outputs, Index channels, const S* dy, const std::int32_t* where,
+                       S* dx) {
+  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
+    S* to = dx + b * inputs * channels;
+    for (Index p = b * outputs; p < (b + 1) * outputs; ++p)
+      for (Index c = c0; c < c1; ++c)
+        if (const Index cell = where[p * channels + c]; cell >= 0) to[cell * channels + c] += dy[p * channels + c];
+  });
+}
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+namespace detail {
+/// The cells of a window: rows of `columns` cells; the first at `first`, the next one `step` cells on, the next row
+/// `row_step` cells on.
+struct Cells {
+  Index rows, columns, first, step, row_step;
+};
+/// Of each channel the largest cell and, unless null, its number; the first of equals wins, NaN is larger than everything.
+template <class S>
+ATTEND_INLINE void largest_of_cells(const Cells& cells, Index channels, const S* x, S* y, std::int32_t* where) {
+  using V = simd::Vector<S>;
+  using Word = typename simd::Lanes<V>::Word;
+  simd::for_each_vector<S>(channels, [&](const auto& at) {
+    V best = at(x + cells.first * channels);
+    simd::Bits<V> number = simd::Bits<V>{} + static_cast<Word>(cells.first);
+    for (Index r = 0; r < cells.rows; ++r)
+      for (Index c = 0; c < cells.columns; ++c) {
+        const Index cell = cells.first + r * cells.row_step + c * cells.step;
+        const V v = at(x + cell * channels);
+        const auto keep = (best >= v) | (best != best);
+        best = keep ? best : v;
+        number = keep ? number : simd::Bits<V>{} + static_cast<Word>(cell);
+      }
+    at.put(y, best);
+    if (!where) return;
+    if constexpr (sizeof(Word) == sizeof(*where))
+      if (at.whole()) return static_cast<void>(std::memcpy(where + at.i, &number, sizeof(number)));
+    for (Index k = 0; k < std::min(simd::lanes<S>, at.left); ++k)
+      where[at.i + k] = static_cast<std::int32_t>(number[k]);
+  });
+}
+}  // namespace detail
+
+/// y = the largest cell of each window; cells outside the input do not take part, NaN is larger than everything. The
+/// first of equal cells wins. `where`, unless null, gets the winner's pixel number in its sample (height * width +
+/// column). x: (batch, height, width, channels)  y, where: (batch, out_height, out_width, channels)
+template <class S>
+void max_pool_forward(const PoolShape& s, const S* x, S* y, std::int32_t* where) {
+  const Index c_all = s.channels;
+  detail::for_each_pixel(
+      s.batch, s.out_height, s.out_width, c_all * s.cells(), [&](Index pixel, Index b, Index oh, Index ow) {
+        const Index top = oh * s.stride.height - s.padding.height, left = ow * s.stride.width - s.padding.width;
+        const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
+        const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
+        S* best = y + pixel * c_all;
+        std::int32_t* at = where ? where + pixel * c_all : nullptr;
+        if (t0 == t1 || u0 == u1) {
+          std::fill_n(best, c_all, -std::numeric_limits<S>::infinity());
+          if (at) std::fill_n(at, c_all, -1);
+          return;
+        }
+        const detail::Cells cells{t1 - t0, u1 - u0,
+                                  (top + t0 * s.dilation.height) * s.width + left + u0 * s.dilation.width,
+                                  s.dilation.width, s.dilation.height * s.width};
+        detail::largest_of_cells(cells, c_all, x + b * s.height * s.width * c_all, best, at);
+      });
+}
+
+namespace detail {
 
 /// y = sum over the window / divisor, for any rule `window(oh, ow)`.
 template <class S, class Window>
@@ -129,16 +167,14 @@ void average_forward(const PoolShape& s, const S* x, S* y, Index work, const Win
   const Index c_all = s.channels;
   for_each_pixel(s.batch, s.out_height, s.out_width, work, [&](Index pixel, Index b, Index oh, Index ow) {
     const AverageWindow at = window(oh, ow);
-    S* sum = y + pixel * c_all;
-    std::fill_n(sum, c_all, S(0));
-    if (at.h0 >= at.h1 || at.w0 >= at.w1) return;
-    for (Index h = at.h0; h < at.h1; ++h)
-      for (Index w = at.w0; w < at.w1; ++w) {
-        const S* from = x + ((b * s.height + h) * s.width + w) * c_all;
-        for (Index c = 0; c < c_all; ++c) sum[c] += from[c];
-      }
-    const S divisor = static_cast<S>(at.divisor);
-    for (Index c = 0; c < c_all; ++c) sum[c] /= divisor;
+    const S* sample = x + b * s.height * s.width * c_all;
+    simd::for_each_vector<S>(c_all, [&](const auto& to) {
+      simd::Vector<S> sum{};
+      for (Index h = at.h0; h < at.h1; ++h)
+        for (Index w = at.w0; w < at.w1; ++w) sum += to(sample + (h * s.width + w) * c_all);
+      const bool none = at.h0 >= at.h1 || at.w0 >= at.w1;
+      to.put(y + pixel * c_all, sum / static_cast<S>(none ? 1 : at.divisor));
+    });
   });
 }
 template <class S, class Window>
@@ -151,9 +187,9 @@ void average_backward(const PoolShape& s, const S* dy, S* dx, const Window& wind
         const S* from = dy + ((b * s.out_height + oh) * s.out_width + ow) * c_all;
         for (Index h = at.h0; h < at.h1; ++h)
           for (Index w = at.w0; w < at.w1; ++w) {
-            S* to = dx + ((b * s.height + h) * s.width + w) * c_all;
-            const S divisor = static_cast<S>(at.divisor);
-            for (Index c = c0; c < c1; ++c) to[c] += from[c] / divisor;
+            simd::map_add(
+                c1 - c0, dx + ((b * s.height + h) * s.width + w) * c_all + c0,
+                [divisor = static_cast<S>(at.divisor)](const auto& v) { return v / divisor; }, from + c0);
           }
       }
   });
@@ -190,19 +226,11 @@ void adaptive_max_forward(const PoolShape& s, const S* x, S* y, std::int32_t* wh
   const Index c_all = s.channels;
   detail::for_each_pixel(s.batch, s.out_height, s.out_width, c_all, [&](Index pixel, Index b, Index oh, Index ow) {
     const detail::AverageWindow at = detail::adaptive_window(s, oh, ow);
-    S* best = y + pixel * c_all;
-    std::int32_t* index = where + pixel * c_all;
-    for (Index h = at.h0; h < at.h1; ++h)
-      for (Index w = at.w0; w < at.w1; ++w) {
-        const S* from = x + ((b * s.height + h) * s.width + w) * c_all;
-        const bool first = h == at.h0 && w == at.w0;
-        for (Index c = 0; c < c_all; ++c) {
-          const bool keep = !first && (best[c] >= from[c] || best[c] != best[c]);
-          best[c] = keep ? best[c] : from[c];
-          index[c] = keep ? index[c] : static_cast<std::int32_t>(h * s.width + w);
-        }
-      }
+    const detail::Cells cells{at.h1 - at.h0, at.w1 - at.w0, at.h0 * s.width + at.w0, 1, s.width};
+    detail::largest_of_cells(cells, c_all, x + b * s.height * s.width * c_all, y + pixel * c_all,
+                             where + pixel * c_all);
   });
 }
 
-ATTEND_END
+ATTEND_END_ISA
+#endif

@@ -91,7 +91,7 @@ void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S
       const double difference = centre == Centre::none ? 0 : sums.of_values / count;
       const double m = first + difference;
       mean[r] = m;
-      rstd[r] = 1 / std::sqrt((sums.of_squares - sums.of_values * difference) / count + eps);
+      rstd[r] = 1 / std::sqrt(std::max(sums.of_squares - sums.of_values * difference, 0.0) / count + eps);
       const S high = S(m), low = S(m - static_cast<double>(high)), scale = S(rstd[r]);
       simd::map(
           n, y + r * n,

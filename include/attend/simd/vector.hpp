@@ -124,6 +124,30 @@ ATTEND_INLINE Scalar<V> sum_of_lanes(V v) {
   return lane[0];
 }
 
+/// to[j] += x[j]
+template <class S>
+ATTEND_INLINE void add_as_doubles(std::ptrdiff_t n, const S* x, double* to) {
+  constexpr std::ptrdiff_t width = lanes<double>;
+  std::ptrdiff_t j = 0;
+  for (; j + width <= n; j += width) store(to + j, load(to + j) + Whole()(x + j));
+  if (j == n) return;
+  const Part at{n - j};
+  store_part(to + j, at(to + j) + at(x + j), n - j);
+}
+/// Sum of n numbers, in 16 width and then by halves.
+template <class S>
+ATTEND_INLINE double sum_as_doubles(std::ptrdiff_t n, const S* x) {
+  constexpr std::ptrdiff_t width = lanes<double>, vectors = 16 / width;
+  Vector<double> sums[vectors] = {};
+  std::ptrdiff_t j = 0;
+  for (; j + 16 <= n; j += 16)
+    for (std::ptrdiff_t k = 0; k < vectors; ++k) sums[k] += Whole()(x + j + k * width);
+  for (; j + width <= n; j += width) sums[0] += Whole()(x + j);
+  if (j < n) sums[vectors - 1] += Part{n - j}(x + j);
+  for (std::ptrdiff_t k = 1; k < vectors; ++k) sums[0] += sums[k];
+  return sum_of_lanes(sums[0]);
+}
+
 /// Whether a comparison held in some lane.
 template <class Mask>
 ATTEND_INLINE bool any(Mask held) {

@@ -52,10 +52,10 @@ class AdamRule {
   template <class S>
   void update(double learning_rate, double weight_decay, Index size, S* values, const S* gradient,
               OptimizerState<S>& state) const {
-    optimizer_kernels::adam<S>({learning_rate, weight_decay, options_.beta1, options_.beta2, options_.eps, decoupled,
-                                static_cast<double>(state.steps + 1)},
-                               size, values, gradient, state.slots[0].data(), state.slots[1].data(),
-                               options_.amsgrad ? state.slots[2].data() : nullptr);
+    optimizer_kernels::adam(optimizer_kernels::AdamStep{learning_rate, weight_decay, options_.beta1, options_.beta2,
+                                                        options_.eps, decoupled, static_cast<double>(state.steps + 1)},
+                            size, values, gradient, state.slots[0].data(), state.slots[1].data(),
+                            options_.amsgrad ? state.slots[2].data() : nullptr);
   }
 
  private:

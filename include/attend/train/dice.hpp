@@ -1,6 +1,7 @@
 #pragma once
+#include "attend/kernels/activation.hpp"
 #include "attend/kernels/dice.hpp"
-#include "attend/kernels/loss.hpp"
+#include "attend/kernels/softmax.hpp"
 #include "attend/train/target.hpp"
 
 ATTEND_BEGIN
@@ -66,9 +67,9 @@ Variable<S, 0> dice(const Variable<S, R>& x, const Targets& targets, const DiceO
   if (!o.probabilities) {
     const auto made = make_buffer<S>(x.size());
     if (softmax)
-      dice_kernels::softmax_rows(rows, channels, x.data(), made.get());
+      softmax_forward(rows, channels, Index(1), x.data(), made.get());
     else
-      for (Index i = 0; i < x.size(); ++i) made.get()[i] = loss_kernels::sigmoid_of_minus(-x.data()[i]);
+      elementwise_forward(activation::Sigmoid{}, x.size(), x.data(), made.get());
     p = made;
   }
   const auto target_from = [sizes, channels](const typename T::Scalar* values) {

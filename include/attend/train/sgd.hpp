@@ -39,9 +39,9 @@ class SgdRule {
   template <class S>
   void update(double learning_rate, double weight_decay, Index size, S* values, const S* gradient,
               OptimizerState<S>& state) const {
-    optimizer_kernels::sgd<S>(
-        {learning_rate, weight_decay, options_.momentum, options_.dampening, options_.nesterov, state.steps == 0}, size,
-        values, gradient, has_buffer_ ? state.slots[0].data() : nullptr);
+    optimizer_kernels::sgd(optimizer_kernels::SgdStep{learning_rate, weight_decay, options_.momentum,
+                                                      options_.dampening, options_.nesterov, state.steps == 0},
+                           size, values, gradient, has_buffer_ ? state.slots[0].data() : nullptr);
   }
 
  private:
