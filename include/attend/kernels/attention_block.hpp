@@ -39,12 +39,14 @@ struct RunningSoftmax {
 template <class S>
 struct AttentionBlock {
   using Vector = simd::Vector<S>;
+  using Words = simd::Bits<Vector>;
   static constexpr Index lanes = attention_queries<S>, step = simd::lanes<S>;
   static constexpr S nothing = -std::numeric_limits<S>::infinity();
 
   const AttentionProblem<S>& p;
   Index b = 0, h = 0, first = 0, count = 0;  // sample, head, first query, number of queries
   Index width = 0;                           // lanes in use: count, rounded up to whole vectors
+  Index seen[tile_vectors] = {};             // of the tile's keys, those that each vector of queries may see; ascending
   S* query;                                  // (dim, width), scaled
   S* scores;                                 // (attention_keys, width)
 
@@ -64,40 +66,79 @@ struct AttentionBlock {
   /// depends on its position alone.
   template <class F>
   void for_each_tile(const F& tile) const {
-    const auto seen = p.mask.range(b, first, first + count - 1);
-    for (Index k0 = seen.begin / attention_keys * attention_keys; k0 < seen.end; k0 += attention_keys) {
-      const Index from = std::max(k0, seen.begin), to = std::min(k0 + attention_keys, seen.end);
+    const auto range = p.mask.range(b, first, first + count - 1);
+    for (Index k0 = range.begin / attention_keys * attention_keys; k0 < range.end; k0 += attention_keys) {
+      const Index from = std::max(k0, range.begin), to = std::min(k0 + attention_keys, range.end);
       if (from < to) tile(from, to - from);  // a window may begin beyond a short sample's end
     }
     for (Index k0 = p.mask.keys; k0 < p.keys; k0 += attention_keys) tile(k0, std::min(attention_keys, p.keys - k0));
   }
 
   /// scores = scale k q^T + bias, -inf where the mask forbids; `top`, if given, rises to the largest of each lane.
-  /// True if the mask forbids any.
+  /// True if the mask may forbid any. What a vector does not see is left as it was.
   bool score(Index key, Index keys, S* top) {
-    alignas(64) S ones[lanes];
-    TileProduct<S> product{p.key.at(b, key, p.key_head(h)), p.key.position, 1, query, width, scores, width, p.dim};
     const bool ordinary = key < p.mask.keys;
+    const bool hides = ordinary && !p.mask.all(first, first + count - 1, key, key + keys);
+    for (Index v = 0; v < tile_vectors; ++v) {
+      const Index visible = std::clamp<Index>(first + (v + 1) * step + p.mask.highest - key, 0, keys);
+      seen[v] = hides ? std::min(keys, (visible + tile_rows - 1) / tile_rows * tile_rows) : keys;
+    }
+    TileProduct<S> product{p.key.at(b, key, p.key_head(h)), p.key.position, 1, query, width, scores, width, p.dim};
+    alignas(64) S ones[lanes];
     if (ordinary && p.bias) {
       load_bias(key, keys);
       std::fill_n(ones, width, S(1));
       product.keep = ones;
     }
-    const bool hides = ordinary && !p.mask.all(first, first + count - 1, key, key + keys);
     if (!hides) product.top = top;
-    tile_product(product, keys, width);
-    return hides && hide(key, keys, top);
+    product_of_keys(product);
+    if (hides) hide(key, top);
+    return hides;
   }
+  /// (keys, width) from rows of keys and a panel (depth, width).
+  void product_of_keys(const TileProduct<S>& whole) const {
+    for (Index v = 0, row = 0; v * step < width; row = seen[v++])
+      if (seen[v] > row) {
+        TileProduct<S> t = whole;
+        t.a += row * t.a_row, t.b += v * step, t.c += row * t.ldc + v * step;
+        if (t.keep) t.keep += v * step;
+        if (t.top) t.top += v * step;
+        tile_product(t, seen[v] - row, width - v * step);
+      }
+  }
+  /// A panel (rows, width) from columns of keys and a panel (keys, width).
+  void product_over_keys(const TileProduct<S>& whole, Index rows, TileZeros zeros) const {
+    for (Index v = 0, next; v * step < width; v = next) {
+      for (next = v + 1; next * step < width && seen[next] == seen[v];) ++next;
+      TileProduct<S> t = whole;
+      t.b += v * step, t.c += v * step, t.depth = seen[v];
+      if (t.keep) t.keep += v * step;
+      tile_product(t, rows, (next - v) * step, zeros);
+    }
+  }
+  /// (keys, columns) from a panel (keys, width) and rows of queries.
+  void product_over_queries(const TileProduct<S>& whole, Index columns, TileZeros zeros) const {
+    for (Index v = 0, row = 0; v * step < width; row = seen[v++])
+      if (seen[v] > row) {
+        TileProduct<S> t = whole;
+        t.a += row * t.a_row + v * step * t.a_column, t.b += v * step * t.ldb, t.c += row * t.ldc;
+        t.depth = count - v * step;
+        tile_product(t, seen[v] - row, columns, zeros);
+      }
+  }
+
   /// Scores to exp(score - top), where `running.before` was the largest score of the tiles before; `shrink` is what
   /// their exponentials must be multiplied with.
-  void exponentiate(Index keys, RunningSoftmax<S>& running) {
+  void exponentiate(RunningSoftmax<S>& running) {
     for (Index at = 0; at < width; at += step) {
       const Vector before = simd::load(running.before + at), now = simd::load(running.top + at);
       const Vector shift = shift_of(now);
       const Vector factor = simd::select(now == before, simd::all<Vector>(S(1)), simd::exp_nonpositive(before - shift));
       Vector added = {};
       S* x = scores + at;
-      for (Index j = 0; j < keys; ++j, x += width) {
+      const Index row = width;
+#pragma GCC unroll 4
+      for (Index j = seen[at / step]; j > 0; --j, x += row) {
         const Vector e = simd::exp_nonpositive(simd::load(x) - shift);
         added += e;
         simd::store(x, e);
@@ -107,36 +148,52 @@ struct AttentionBlock {
       simd::store(running.shrink + at, factor);
     }
   }
-  /// Weights from scores and saved statistics; exact zeros where forbidden, even in a row of NaN, and in lanes without
-  /// a query.
+  /// Weights from scores and saved statistics; exact zeros where forbidden, even in a row of NaN.
   void weigh(Index keys, const S* maximum, const S* inverse_sum) {
     for (Index at = 0; at < width; at += step) {
       const Vector shift = simd::load(maximum + at), inverse = simd::load(inverse_sum + at);
       S* x = scores + at;
-      for (Index j = 0; j < keys; ++j, x += width) {
+      const Index row = width, visible = seen[at / step];
+#pragma GCC unroll 4
+      for (Index j = visible; j > 0; --j, x += row) {
         const Vector e = simd::exp_nonpositive(simd::load(x) - shift);
         simd::store(x, simd::select(e == Vector{}, Vector{}, e * inverse));
       }
+      for (Index j = visible; j < keys; ++j, x += row) simd::store(x, Vector{});
     }
   }
   /// Gradients of the weights to gradients of the scores: w (d - mean); zero where the weight is.
   void differentiate(Index keys, const S* weights, const S* mean, S* gradients) const {
     for (Index at = 0; at < width; at += step) {
       const Vector m = simd::load(mean + at);
-      for (Index j = 0; j < keys; ++j) {
-        const Vector w = simd::load(weights + j * width + at), d = simd::load(gradients + j * width + at);
-        simd::store(gradients + j * width + at, simd::select(w == Vector{}, Vector{}, w * (d - m)));
+      for (Index j = 0, x = at; j < keys; ++j, x += width) {
+        const Vector w = simd::load(weights + x), d = simd::load(gradients + x);
+        simd::store(gradients + x, simd::select(w == Vector{}, Vector{}, w * (d - m)));
       }
     }
   }
-  /// Multiplies a tile, and another with the same factors, by the dropout.
-  void drop(Index key, Index keys, S* tile, S* other = nullptr) const {
-    S factor[attention_keys];
-    for (Index i = 0; i < count; ++i) {
-      const Index number = p.row(b, h, first + i) * p.keys + key;
-      detail::dropout_factors(p.dropout.stream, p.dropout.p, number, number + keys, factor);
-      for (Index j = 0; j < keys; ++j) tile[j * width + i] *= factor[j];
-      for (Index j = 0; other && j < keys; ++j) other[j * width + i] *= factor[j];
+  /// Multiplies a tile by the dropout: to = tile Z. Another tile, if given, is multiplied in place.
+  void drop(Index key, const S* tile, S* to, S* other = nullptr) const {
+    const auto limit = dropout_limit(p.dropout.p);
+    const S kept = p.dropout.p < 1 ? S(1 / (1 - p.dropout.p)) : S(0);
+    Words words[attention_keys + 8];
+    for (Index at = 0; at < width; at += step) {
+      std::uint64_t blocks[static_cast<std::size_t>(step)];
+      Words phase;  // a key's word of its block: equal in all lanes if the number of keys is a multiple of four
+      for (Index l = 0; l < step; ++l) {
+        const auto number = static_cast<std::uint64_t>(p.row(b, h, first + at + l) * p.keys + key);
+        blocks[l] = number / 4;
+        phase[l] = static_cast<typename simd::Lanes<Vector>::Word>(number % 4);
+      }
+      const Index visible = seen[at / step];
+      simd::random_words_of_lanes<S>(p.dropout.stream, blocks, (visible + 3) / 4 + 1, words);
+      for (Index j = 0, x = at; j < visible; ++j, x += width) {
+        Words word = words[j];
+        for (unsigned by = 1; by < 4; ++by) word = phase == by ? words[j + static_cast<Index>(by)] : word;
+        const auto dropped = word < limit;
+        simd::store(to + x, simd::select(dropped, Vector{}, simd::load(tile + x) * kept));
+        if (other) simd::store(other + x, simd::select(dropped, Vector{}, simd::load(other + x) * kept));
+      }
     }
   }
   /// Loads the statistics of this block; lanes without a query weigh nothing.
@@ -163,33 +220,34 @@ struct AttentionBlock {
     for (Index j = 0; j < keys; ++j)
       for (Index i = 0; i < width; ++i) scores[j * width + i] = i < count ? bias[i * of_query + j * of_key] : S(0);
   }
-  /// -inf where the mask forbids; raises `top`. True if it forbids any.
-  bool hide(Index key, Index keys, S* top) {
+  /// -inf where the mask forbids; raises `top`.
+  void hide(Index key, S* top) {
     const AttentionMask& m = p.mask;  // the range of tiles has seen to the lengths
-    bool hides = false;
-    for (Index j = 0; j < keys; ++j) {
-      S* row = scores + j * width;
-      const bool ignored = m.ignored && m.ignored[b * m.ignored_stride[0] + (key + j) * m.ignored_stride[1]];
-      const Index from = std::clamp<Index>(key + j - m.highest - first, 0, count);
-      const Index to = ignored ? from : std::clamp<Index>(key + j - m.lowest - first + 1, from, count);
-      std::fill(row, row + from, nothing);
-      std::fill(row + to, row + count, nothing);
-      hides = hides || to - from < count;
-      if (m.allowed) {
-        const bool* allowed = m.allowed + b * m.allowed_stride[0] + h * m.allowed_stride[1] +
-                              first * m.allowed_stride[2] + (key + j) * m.allowed_stride[3];
-        for (Index i = from; i < to; ++i)
-          if (!allowed[i * m.allowed_stride[2]]) {
-            row[i] = nothing;
-            hides = true;
-          }
+    const bool* allowed = m.allowed ? m.allowed + b * m.allowed_stride[0] + h * m.allowed_stride[1] +
+                                          first * m.allowed_stride[2] + key * m.allowed_stride[3]
+                                    : nullptr;
+    const bool* ignored = m.ignored ? m.ignored + b * m.ignored_stride[0] + key * m.ignored_stride[1] : nullptr;
+    for (Index at = 0; at < width; at += step) {
+      Vector lane, largest = top ? simd::load(top + at) : Vector{};
+      for (Index l = 0; l < step; ++l) lane[l] = static_cast<S>(at + l);
+      const Index some = std::min(step, count - at);  // the vector's queries
+      S* x = scores + at;
+      for (Index j = 0; j < seen[at / step]; ++j, x += width) {
+        const Index from = std::clamp<Index>(key + j - m.highest - first, 0, width);
+        const Index to = ignored && ignored[j * m.ignored_stride[1]]
+                             ? 0
+                             : std::clamp<Index>(key + j - m.lowest - first + 1, 0, width);
+        Vector score = simd::load(x);
+        score = simd::select(lane < static_cast<S>(from), simd::all<Vector>(nothing), score);
+        score = simd::select(lane >= static_cast<S>(to), simd::all<Vector>(nothing), score);
+        if (allowed)
+          for (Index l = 0; l < some; ++l)
+            if (!allowed[(at + l) * m.allowed_stride[2] + j * m.allowed_stride[3]]) score[l] = nothing;
+        simd::store(x, score);
+        largest = simd::select(score > largest, score, largest);
       }
-      for (Index at = 0; top && at < width; at += step) {
-        const Vector x = simd::load(row + at), largest = simd::load(top + at);
-        simd::store(top + at, simd::select(x > largest, x, largest));
-      }
+      if (top) simd::store(top + at, largest);
     }
-    return hides;
   }
 };
 

@@ -28,13 +28,17 @@ ATTEND_BEGIN_ISA
 namespace detail {
 constexpr Index dropout_unit = 1024;  ///< draws at a time
 
-/// Draws [begin, end), dropout_unit at most, as factors: 0, or 1 / (1 - p). A word of 32 bits each: p is met to 2^-32.
+/// A word below it drops: p is met to 2^-32.
+inline std::uint32_t dropout_limit(double p) {
+  return static_cast<std::uint32_t>(std::min(std::ceil(p * 0x1p32), 4294967295.0));
+}
+/// Draws [begin, end), dropout_unit at most, as factors: 0, or 1 / (1 - p). A word of 32 bits each.
 template <class S>
 void dropout_factors(const Rng& stream, double p, Index begin, Index end, S* factor) {
   std::uint32_t words[dropout_unit + 8];
   const Index first = begin / 4;
   simd::random_words(stream, static_cast<std::uint64_t>(first), (end + 3) / 4 - first, words);
-  const auto limit = static_cast<std::uint32_t>(std::min(std::ceil(p * 0x1p32), 4294967295.0));
+  const std::uint32_t limit = dropout_limit(p);
   const S kept = p < 1 ? S(1 / (1 - p)) : S(0);
   const std::uint32_t* word = words + (begin - 4 * first);
   for (Index i = 0; i < end - begin; ++i) factor[i] = word[i] < limit ? S(0) : kept;

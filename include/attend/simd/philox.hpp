@@ -3,6 +3,7 @@
 #define ATTEND_SIMD_PHILOX
 #include "attend/core/rng.hpp"
 #include "attend/simd/lanes.hpp"
+#include "attend/simd/vector.hpp"
 
 #define ATTEND_KERNELS "attend/simd/philox.hpp"
 #include "attend/simd/for_each_isa.hpp"
@@ -34,45 +35,72 @@ ATTEND_INLINE Wide low_product(Wide a, Wide b) {
 #endif
 }
 
+/// Blocks of a stream, one in each lane: word w of them is in the lower half of c[w]. The upper halves do not matter.
+template <int n>
+struct PhiloxBlocks {
+  Wide c[4][n];  // n vectors side by side: chains of dependent products
+  ATTEND_INLINE PhiloxBlocks(std::uint64_t key, const Wide (&index)[n]) {
+    for (int s = 0; s < n; ++s) {
+      c[0][s] = index[s], c[1][s] = index[s] >> 32;
+      c[2][s] = c[3][s] = Wide{};
+    }
+    std::uint64_t k0 = key & 0xffffffffu, k1 = key >> 32;
+    for (int round = 0; round < 10; ++round) {
+      for (int s = 0; s < n; ++s) {
+        const Wide a = low_product(c[0][s], Wide{} + 0xD2511F53u), b = low_product(c[2][s], Wide{} + 0xCD9E8D57u);
+        c[0][s] = (b >> 32) ^ c[1][s] ^ k0, c[1][s] = b;
+        c[2][s] = (a >> 32) ^ c[3][s] ^ k1, c[3][s] = a;
+      }
+      k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    }
+  }
+};
+
 }  // namespace detail
 
 /// words[0 ... 4 blocks): words 4 first, 4 first + 1, ... of the stream.
 inline void random_words(const Rng& stream, std::uint64_t first, std::ptrdiff_t blocks, std::uint32_t* words) {
   using detail::Wide;
-  constexpr std::ptrdiff_t lanes = sizeof(Wide) / 8, side_by_side = 2;  // chains of dependent products
-  const std::uint64_t key = stream.state().key;
+  constexpr std::ptrdiff_t lanes = sizeof(Wide) / 8, side_by_side = 2;
   constexpr std::uint64_t numbers[8] = {0, 1, 2, 3, 4, 5, 6, 7};
   Wide ascending;
   std::memcpy(&ascending, numbers, sizeof(ascending));
   std::ptrdiff_t i = 0;
   for (; i + side_by_side * lanes <= blocks; i += side_by_side * lanes) {
-    // the upper halves of lanes do not matter
-    Wide c0[side_by_side], c1[side_by_side], c2[side_by_side], c3[side_by_side];
-    for (std::ptrdiff_t s = 0; s < side_by_side; ++s) {
-      c0[s] = ascending + (first + static_cast<std::uint64_t>(i + s * lanes));
-      c1[s] = c0[s] >> 32;
-      c2[s] = c3[s] = Wide{};
-    }
-    std::uint64_t k0 = key & 0xffffffffu, k1 = key >> 32;
-    for (int round = 0; round < 10; ++round) {
-      for (std::ptrdiff_t s = 0; s < side_by_side; ++s) {
-        const Wide a = detail::low_product(c0[s], Wide{} + 0xD2511F53u),
-                   b = detail::low_product(c2[s], Wide{} + 0xCD9E8D57u);
-        c0[s] = (b >> 32) ^ c1[s] ^ k0, c1[s] = b;
-        c2[s] = (a >> 32) ^ c3[s] ^ k1, c3[s] = a;
-      }
-      k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
-    }
+    Wide index[side_by_side];
     for (std::ptrdiff_t s = 0; s < side_by_side; ++s)
-      for (std::ptrdiff_t l = 0; l < lanes; ++l) {
-        std::uint32_t* to = words + 4 * (i + s * lanes + l);
-        to[0] = static_cast<std::uint32_t>(c0[s][l]), to[1] = static_cast<std::uint32_t>(c1[s][l]);
-        to[2] = static_cast<std::uint32_t>(c2[s][l]), to[3] = static_cast<std::uint32_t>(c3[s][l]);
-      }
+      index[s] = ascending + (first + static_cast<std::uint64_t>(i + s * lanes));
+    const detail::PhiloxBlocks<side_by_side> random(stream.state().key, index);
+    for (std::ptrdiff_t s = 0; s < side_by_side; ++s)
+      for (std::ptrdiff_t l = 0; l < lanes; ++l)
+        for (std::ptrdiff_t w = 0; w < 4; ++w)
+          words[4 * (i + s * lanes + l) + w] = static_cast<std::uint32_t>(random.c[w][s][l]);
   }
   for (; i < blocks; ++i) {
     const auto block = stream.block(first + static_cast<std::uint64_t>(i));
     std::copy(block.begin(), block.end(), words + 4 * i);
+  }
+}
+
+/// words[0 ... 4 blocks): words 4 first[l], 4 first[l] + 1, ... of the stream in lane l, for as many first blocks as a
+/// vector of S has lanes; a vector of words is as wide as one of S.
+template <class S>
+ATTEND_INLINE void random_words_of_lanes(const Rng& stream, const std::uint64_t* first, std::ptrdiff_t blocks,
+                                         Bits<Vector<S> >* words) {
+  using detail::Wide;
+  constexpr int sets = sizeof(S) == 4 ? 2 : 1;  // of floats, one for the even lanes and one for the odd
+  constexpr std::ptrdiff_t lanes = sizeof(Wide) / 8;
+  Wide index[sets];
+  for (int s = 0; s < sets; ++s)
+    for (std::ptrdiff_t l = 0; l < lanes; ++l) index[s][l] = first[l * sets + s];
+  for (std::ptrdiff_t i = 0; i < blocks; ++i) {
+    const detail::PhiloxBlocks<sets> random(stream.state().key, index);
+    for (int w = 0; w < 4; ++w) {
+      Wide word = random.c[w][0] & 0xffffffffu;
+      if constexpr (sets == 2) word |= random.c[w][1] << 32;
+      std::memcpy(words + 4 * i + w, &word, sizeof(word));
+    }
+    for (int s = 0; s < sets; ++s) index[s] += 1;
   }
 }
 
