@@ -10,6 +10,7 @@ namespace bench {
 struct ConvolutionCase {
   Index batch, size, in, out, kernel;
   Index stride = 1, groups = 1;
+  ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;
 
   Index out_size() const { return (size + 2 * (kernel / 2) - kernel) / stride + 1; }
   Shape<4> x_shape() const { return {batch, size, size, in}; }
@@ -22,7 +23,8 @@ struct ConvolutionCase {
                           .stride = stride,
                           .padding = kernel / 2,
                           .groups = groups,
-                          .bias = false},
+                          .bias = false,
+                          .algorithm = algorithm},
                          rng);
   }
   ConvolutionOptions options() const { return {.stride = stride, .padding = kernel / 2, .groups = groups}; }
@@ -94,7 +96,8 @@ inline Work convolution_backward_row(const ConvolutionCase& c) {
 }
 
 inline Rows convolution_rows() {
-  // Sums of up to 4608 terms in float; the default may use Winograd's F(2x2), of at most four times the direct error.
+  // Sums of up to 4608 terms in float; the default may use Winograd's F(2x2), of at most four times the direct error,
+  // and the fast algorithm F(4x4), which promises this tolerance.
   constexpr double tolerance = 1e-5;
   Rows rows;
   const auto add = [&](const std::string& id, const std::string& what, Bound bound, const ConvolutionCase& c) {
@@ -123,6 +126,21 @@ inline Rows convolution_rows() {
   add("C9", "MobileNetV2 depthwise 3x3, 14x14 384, N1", Bound::copying, {1, 14, 384, 384, 3, 1, 384});
   add("C10", "stem 7x7 stride 2, 224x224 3 to 64, N1", fma, {1, 224, 3, 64, 7, 2});
   add("C11", "UNet 3x3, 224x224 64, N1", fma, {1, 224, 64, 64, 3});
+  // What the default's choice of Winograd's algorithm does: the same by sums of products alone, and by the fastest.
+  const struct {
+    const char *id, *what;
+    ConvolutionCase c;
+  } chosen[] = {{"C1", "56x56 64, N1", {1, 56, 64, 64, 3}},
+                {"C2", "28x28 128, N1", {1, 28, 128, 128, 3}},
+                {"C3@16", "14x14 256, N16", {16, 14, 256, 256, 3}},
+                {"C11", "224x224 64, N1", {1, 224, 64, 64, 3}}};
+  for (const auto& one : chosen)
+    for (const bool fast : {false, true}) {
+      ConvolutionCase c = one.c;
+      c.algorithm = fast ? ConvolutionAlgorithm::fast : ConvolutionAlgorithm::exact;
+      const char* name = fast ? "fast" : "exact";
+      add(std::string(one.id) + "@" + name, std::string("3x3 ") + one.what + ", algorithm " + name, fma, c);
+    }
   for (int i = 0; i < 4; ++i) {
     const ConvolutionCase c{16, stages[i].size, stages[i].channels, stages[i].channels, 3};
     rows.push_back({"C12." + std::to_string(i + 1), std::string(stages[i].what) + ", backward, N16", fma,

@@ -1,10 +1,11 @@
 #pragma once
 /// A17, A18, E1, E2: attention as a layer and in whole networks; FM: training of the network of examples/fashion_mnist.
+#include <attend/attention/channel/squeeze_excite.hpp>
+#include <attend/models/resnet.hpp>
 #include <attend/train/adam.hpp>
 #include <attend/train/cross_entropy.hpp>
 
 #include "../../examples/fashion_mnist/network.hpp"
-#include "../networks/se_resnet.hpp"
 #include "../networks/vision_transformer.hpp"
 #include "layer_work.hpp"
 
@@ -71,6 +72,20 @@ Work image_network_row(const char* name) {
                            return difference(y, in_double(Model<double>(any), model)(in_double(x)));
                          });
 }
+
+/// SE-ResNet-50 (Hu et al. 2018), of reduction 16.
+template <class S>
+struct SeResNet : ResNet<S> {
+  explicit SeResNet(Rng& rng)
+      : ResNet<S>({.bottleneck = true,
+                   .layers = {3, 4, 6, 3},
+                   .zero_init_last = false,
+                   .attention = [](Index channels, Rng& r) -> AnyLayer<S, 4> {
+                     return SqueezeExcite<S>(senet_squeeze_excite(channels, 16), r);
+                   }},
+                  rng) {}
+  static constexpr double operations = 8.2e9;  // of one image of 224 x 224, two for each multiplication
+};
 
 /// Steps of AdamW on one batch of 128 images. Right is a loss that falls; what is written are an untrained network and
 /// its logits.

@@ -148,17 +148,21 @@ class SeResNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
-        blocks, channels = [], 64
+        channels = 64
         for stage, depth in enumerate((3, 4, 6, 3)):
+            blocks = []
             for block in range(depth):
                 planes = 64 << stage
                 blocks.append(Bottleneck(channels, planes, 2 if stage and not block else 1))
                 channels = 4 * planes
-        self.blocks, self.fc = nn.Sequential(*blocks), nn.Linear(2048, 1000)
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(2048, 1000)
 
     def forward(self, images):
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, 2, 1)
-        return self.fc(self.blocks(x).mean((2, 3)))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+        return self.fc(x.mean((2, 3)))
 
 
 @computes("se_resnet")
