@@ -13,10 +13,10 @@ families=(attention convolution small_layers network gemm)
 if [[ ${1:-} == --peers ]]; then
   shift
   cmake --build "$build"
-  "$top/.ci/install" python3-venv
+  "$top/.ci/install" python3-venv python3-dev  # torch.compile compiles against the latter
   if [[ ! -e $build/venv/complete ]]; then
     python3 -m venv "$build/venv"
-    # The wheels of PyTorch need no CUDA libraries here; the first line keeps the rest from choosing another version.
+    # PyTorch first, so that what follows fits it.
     "$build/venv/bin/pip" install -q "$(grep '^torch==' "$top/bench/peers/requirements.txt")"
     "$build/venv/bin/pip" install -q -r "$top/bench/peers/requirements.txt"
     touch "$build/venv/complete"

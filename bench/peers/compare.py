@@ -327,11 +327,11 @@ def main():
     parser.add_argument("--programs", required=True, help="folder of the benchmark programs")
     parser.add_argument("--output", required=True, help="folder for results and intermediate files")
     parser.add_argument("--rows", type=lambda s: s.split(","), help="ids; all by default")
-    parser.add_argument("--threads", type=lambda s: [int(n) for n in s.split(",")], default=[1, 2])
+    parser.add_argument("--threads", type=lambda s: [int(n) for n in s.split(",")], help="1,2 by default")
     parser.add_argument("--peers", type=lambda s: s.split(",") if s else [], default=PEERS)
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--block", type=float, default=60, help="milliseconds")
-    parser.add_argument("--quick", action="store_true", help="5 pairs, rows of the table only, without torch.compile: within 10 minutes")
+    parser.add_argument("--quick", action="store_true", help="within 10 minutes: 3 pairs, 2 threads, without torch.compile and the products G")
     parser.add_argument("--isa", choices=["native", "avx2"], default="native")
     parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--hold", help="command that keeps a shared machine quiet while a row is measured: see Holding")
@@ -339,7 +339,8 @@ def main():
     parser.add_argument("--keep", action="store_true", help="keep inputs and results of the rows")
     options = parser.parse_args()
     if options.quick:
-        options.pairs, options.peers = 5, [name for name in options.peers if name != "torch.compile"]
+        options.pairs, options.peers = 3, [name for name in options.peers if name != "torch.compile"]
+    options.threads = options.threads or ([2] if options.quick else [1, 2])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no stopped process stays behind
     measurement = Measurement(options)
     try:

@@ -9,6 +9,12 @@ FIELDS = ["isa", "commit", "cpu", "row", "family", "what", "threads", "contender
           "ratio_90", "pairs", "disturbed", "error", "limit", "limit_rate", "fraction", "note"]
 
 
+# Of the summary below a table, by the ids of rows.
+GROUPS = {"attention except decode": r"A([1-3]|[7-9]|1[0-6])", "decode": r"A[4-6]", "attention and encoder layers": r"A1[78].*",
+          "convolution": r"C\d+(@16|\.\d)?", "channel and position gates": r"S\d(@16)?", "norms, softmax, activation": r"N\d",
+          "Bahdanau decoder": r"R1", "networks and training": r"E\d|FM", "products": r"G\d+"}
+
+
 def cpu_model():
     for line in open("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -82,13 +88,18 @@ def table(isa, threads, rows):
         if first:
             best[id] = float(first["ratio"])
         limit = {"FMA_peak": "FMA", "read_bandwidth": "read", "copy_bandwidth": "copy"}[ours["limit"]]
+        theirs = f"{float(first['error']):.0e}" if first else "-"
         lines.append(f"| {id} | {ours['what']} | {duration(ours['seconds'])} | {float(ours['fraction']):.0%} {limit} | "
-                     f"{float(ours['error']):.0e} | " + " | ".join(cells) + f" | {float(first['error']):.0e} |" if first else " - |")
-    for family in sorted({v["attend"]["family"] for v in rows.values() if "attend" in v}):
-        ratios = [best[id] for id, v in rows.items() if id in best and v["attend"]["family"] == family]
-        if ratios:
-            lines.append(f"\n{family}: geometric mean of the fastest peer's time over ours {geometric_mean(ratios):.2f} "
-                         f"({sum(r >= 1 for r in ratios)} of {len(ratios)} rows at least as fast)")
+                     f"{float(ours['error']):.0e} | " + " | ".join(cells) + f" | {theirs} |")
+    lines.append("")
+    for name, pattern in GROUPS.items():
+        ids = [id for id in best if re.fullmatch(pattern, id)]
+        ratios = [best[id] for id in ids]
+        if not ratios:
+            continue
+        eager = [float(rows[id]["torch"]["ratio"]) for id in ids if rows[id].get("torch", {}).get("ratio")]
+        lines.append(f"- {name}: geometric mean of the fastest peer's time over ours {geometric_mean(ratios):.2f}, at least as "
+                     f"fast in {sum(r >= 1 for r in ratios)} of {len(ratios)} rows; of PyTorch eager's {geometric_mean(eager):.2f}")
     disturbed = [id for id, c in rows.items() if c.get("attend", {}).get("disturbed") not in ("", "0", None)]
     if disturbed:
         lines += ["", f"Other programs used the processors during: {', '.join(disturbed)}"]
