@@ -113,21 +113,25 @@ def chart(tables, path):
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
     colours = {"torch": "#d95f02", "torch.compile": "#e7a76c", "onnxruntime": "#1b9e77", "openvino": "#7570b3"}
-    figure, axes = plt.subplots(len(tables), 1, figsize=(16, 4.2 * len(tables)), squeeze=False, layout="constrained")
+    width = max(12, 0.35 * max(len(rows) for rows in tables.values()))
+    figure, axes = plt.subplots(len(tables), 1, figsize=(width, 4.2 * len(tables)), squeeze=False, layout="constrained")
     for axis, ((isa, threads), rows) in zip(axes[:, 0], tables.items()):
-        for i, name in enumerate(colours):
-            points = [(x, r[name]) for x, r in enumerate(rows.values()) if name in r and r[name]["ratio"]]
-            if not points:
-                continue
-            ratio = [float(v["ratio"]) for _, v in points]
-            spread = [[m - float(v["ratio_10"]) for m, (_, v) in zip(ratio, points)],
-                      [float(v["ratio_90"]) - m for m, (_, v) in zip(ratio, points)]]
-            axis.bar([x + (i - 1.5) * 0.2 for x, _ in points], ratio, 0.2, yerr=spread, color=colours[name], label=name,
-                     error_kw={"elinewidth": 0.7})
+        present = [name for name in colours if any(r.get(name, {}).get("ratio") for r in rows.values())]
+        for i, name in enumerate(present):
+            points = [(x, [float(r[name][k]) for k in ("ratio", "ratio_10", "ratio_90")])
+                      for x, r in enumerate(rows.values()) if r.get(name, {}).get("ratio")]
+            ratio = [v[0] for _, v in points]
+            width = 0.8 / len(present)
+            axis.bar([x + (i + 0.5) * width - 0.4 for x, _ in points], [v - 1 for v in ratio], width, bottom=1,
+                     yerr=[[v[0] - v[1] for _, v in points], [v[2] - v[0] for _, v in points]], color=colours[name],
+                     label=name, error_kw={"elinewidth": 0.7})
         axis.axhline(1, color="black", linewidth=0.8)
         axis.set_yscale("log")
-        axis.set_yticks([0.25, 0.5, 1, 2, 4, 8], ["¼", "½", "1", "2", "4", "8"])
+        axis.set_yticks([0.25, 0.5, 1, 2, 4, 8], ["1/4", "1/2", "1", "2", "4", "8"])
+        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.margins(x=0.01)
         axis.set_xticks(range(len(rows)), list(rows), rotation=60)
         axis.set_ylabel("their time / ours")
         axis.set_title(f"{'AVX2 for all' if isa == 'avx2' else 'All instructions'}, {threads} thread{'s' * (threads > 1)}: "
