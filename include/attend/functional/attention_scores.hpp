@@ -4,6 +4,7 @@
 #include "attend/autograd/operation.hpp"
 #include "attend/functional/attention_mask.hpp"
 #include "attend/functional/head_view.hpp"
+#include "attend/kernels/additive_scores.hpp"
 #include "attend/kernels/attention_scores.hpp"
 
 // Legend: query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  scores, weights (B, H, Lq, Lk); Hkv divides

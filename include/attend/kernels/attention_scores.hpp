@@ -13,8 +13,6 @@
 ATTEND_BEGIN
 ATTEND_DISPATCH(dot_scores_forward)
 ATTEND_DISPATCH(dot_scores_backward)
-ATTEND_DISPATCH(additive_scores_forward)
-ATTEND_DISPATCH(additive_scores_backward)
 ATTEND_DISPATCH(add_bias_forward)
 ATTEND_DISPATCH(add_bias_backward)
 ATTEND_DISPATCH(masked_softmax_forward)
@@ -71,46 +69,6 @@ void dot_scores_backward(const AttentionProblem<S>& p, const S* scores_gradient,
       gemm<S>(Side::transposed, Side::plain, K, D, Q, p.scale, g, K, p.query.at(b, 0, h), p.query.position, S(1),
               dk.at(b, 0, kh), dk.position, Zeros::skipped);
   });
-}
-
-/// scores_ij = sum_d v_d tanh(q_id + k_jd)
-template <class S>
-void additive_scores_forward(const AttentionProblem<S>& p, const S* v, S* scores) {
-  const Index Q = p.queries, K = p.keys, D = p.dim;
-  detail::for_each_head(p, [&](Index b, Index h, Index s) {
-    for (Index i = 0; i < Q; ++i)
-      for (Index j = 0; j < K; ++j) {
-        const S *x = p.query.at(b, i, h), *y = p.key.at(b, j, p.key_head(h));
-        S sum = 0;
-        for (Index d = 0; d < D; ++d) sum += v[d] * simd::tanh(x[d] + y[d]);
-        scores[s + i * K + j] = sum;
-      }
-  });
-}
-/// Recomputes tanh. dv is summed per sample and head, then in order.
-template <class S>
-void additive_scores_backward(const AttentionProblem<S>& p, const S* v, const S* scores_gradient, const HeadRows<S>& dq,
-                              const HeadRows<S>& dk, S* dv) {
-  const Index Q = p.queries, K = p.keys, D = p.dim, units = p.batch * p.heads;
-  const auto partial = make_buffer<S>(units * D, S(0));
-  detail::for_each_head(p, [&](Index b, Index h, Index s) {
-    S* const sum = partial.get() + (b * p.heads + h) * D;
-    for (Index i = 0; i < Q; ++i)
-      for (Index j = 0; j < K; ++j) {
-        const S g = scores_gradient[s + i * K + j];
-        if (g == S(0)) continue;
-        const Index kh = p.key_head(h);
-        const S *x = p.query.at(b, i, h), *y = p.key.at(b, j, kh);
-        for (Index d = 0; d < D; ++d) {
-          const S t = simd::tanh(x[d] + y[d]), inner = g * v[d] * (S(1) - t * t);
-          sum[d] += g * t;
-          if (dq) dq.at(b, i, h)[d] += inner;
-          if (dk) dk.at(b, j, kh)[d] += inner;
-        }
-      }
-  });
-  for (Index u = 0; dv && u < units; ++u)
-    for (Index d = 0; d < D; ++d) dv[d] += partial.get()[u * D + d];
 }
 
 /// scores += bias on the ordinary keys, by stride

@@ -1,6 +1,6 @@
 #pragma once
 /// Rows of a table by number, forward beside backward. A table is (outer, rows, inner); what is read or written is
-/// (outer, count, inner). Numbers are checked by the caller.
+/// (outer, count, inner). Numbers are checked by the caller. Compiled once: moving memory is the work.
 #include "attend/core/tensor.hpp"
 #include "attend/core/threads.hpp"
 

@@ -1,4 +1,5 @@
 #pragma once
+/// Padding, forward beside backward. Compiled once: moving memory is the work.
 #include <vector>
 
 #include "attend/kernels/pooling.hpp"

@@ -1,4 +1,5 @@
 #pragma once
+/// Interpolation to another size, forward beside backward. Compiled once: it is seldom much of a network's work.
 #include <cmath>
 #include <vector>
 
