@@ -186,6 +186,20 @@ TEST(GeneralisedMeanPool, Gradients) {
     }
 }
 
+TEST(GlobalNormAndDeviation, FollowTheirFormulas) {
+  EXPECT_NEAR(global_norm_pool(row({3, 0, -4})).data()[0], 5, 1e-14);
+  EXPECT_EQ(global_norm_pool(row({0, 0})).data()[0], 0);
+  EXPECT_NEAR(global_deviation_pool(row({1, 2, 6})).data()[0], std::sqrt(14.0 / 3), 1e-14);
+  EXPECT_NEAR(global_deviation_pool(row({1e8 + 1, 1e8 - 1})).data()[0], 1, 1e-14);  // no difference of large squares
+  EXPECT_EQ(global_deviation_pool(row({5, 5, 5})).data()[0], 0);
+}
+TEST(GlobalNormAndDeviation, Gradients) {
+  const auto x = random_tensor<double, 4>({2, 5, 4, 3}, 1);
+  for (const auto& report : {check_function_gradients([](const auto& in) { return global_norm_pool(in); }, x),
+                             check_function_gradients([](const auto& in) { return global_deviation_pool(in); }, x)})
+    EXPECT_TRUE(report.ok()) << report.text();
+}
+
 TEST(Trap, T25_BilinearWithAndWithoutAlignedCorners) {
   const auto x = row({0, 1});
   EXPECT_EQ(numbers(interpolate(x, {.size = {1, 4}, .mode = Interpolation::bilinear})),
@@ -292,6 +306,7 @@ TEST(BadInput, Pooling) {
   expect_error<ShapeError>([] { adaptive_max_pool2d(zeros({2, 0, 4, 3}), 2); }, {"(2, 0, 4, 3)"});
   expect_error<ShapeError>([] { global_average_pool(zeros({2, 4, 0, 3})); }, {"(2, 4, 0, 3)"});
   expect_error<ShapeError>([] { global_max_pool(zeros({2, 0, 5, 3})); }, {"(2, 0, 5, 3)"});
+  expect_error<ShapeError>([] { global_deviation_pool(zeros({2, 0, 5, 3})); }, {"(2, 0, 5, 3)"});
   expect_error<OptionError>(
       [] {
         generalised_mean_pool(zeros({2, 4, 5, 3}), Variable<double, 1>({1}, make_buffer<double>(1, 3.0)), 0);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the golden files that the parity tests compare with, beside this script.
 
-    python3 -m venv venv && venv/bin/pip install numpy transformers==5.23.0 torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31
+    python3 -m venv venv && venv/bin/pip install numpy pillow transformers==5.23.0 torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31
     venv/bin/python tests/goldens/generate.py [family ...]
 
 Every tensor is float64; see recorder.py for what a file holds. The same versions write the same bytes.
@@ -49,7 +49,9 @@ def main():
     assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__
     versions = {"torch": torch.__version__.split("+")[0], "timm": timm.__version__, "transformers": transformers.__version__}
     makers = []
-    for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates", "attention_pool", "blocks", "losses", "models"):
+    for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates",
+                 "channel_attention", "derived_gates",
+                 "attention_pool", "blocks", "losses", "models"):
         makers += importlib.import_module("families." + name).FAMILIES
     total, cases = 0, 0
     for make in makers:

@@ -38,6 +38,44 @@ Variable<S, 2> global_max_pool(const Variable<S, 4>& x) {
   return y;
 }
 
+namespace detail {
+/// sqrt(sum (x - centre)^2 / divisor) of each channel; centre: (batch, channels), or null for zero.
+template <class S>
+Variable<S, 2> global_root_square(Operation<S>& op, const Variable<S, 4>& x, double divisor,
+                                  const std::shared_ptr<const S>& centre) {
+  const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
+  const auto y = op.result(Shape<2>{batch, channels});
+  global_root_square_forward(batch, pixels, channels, divisor, centre.get(), x.data(), op.data(y));
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dx = op.slot(x), xs = op.keep(x), ys = op.keep(y)](Pass<S>& pass) {
+      if (S* d = pass.add_to(dx))
+        global_root_square_backward(batch, pixels, channels, divisor, centre.get(), xs.get(), ys.get(), pass.of(dy), d);
+    });
+  return y;
+}
+}  // namespace detail
+
+/// Euclidean norm over all pixels; where it is 0, so is its gradient.  Shapes as global_average_pool. Saves x and the
+/// norms. torch: x.norm(p=2, dim=(2, 3))
+template <class S>
+Variable<S, 2> global_norm_pool(const Variable<S, 4>& x) {
+  Operation<S> op("global_norm_pool", x);
+  return detail::global_root_square<S>(op, x, 1, nullptr);
+}
+
+/// Standard deviation over all pixels, sqrt(mean((x - mean)^2)); where it is 0, so is its gradient.  Shapes as
+/// global_average_pool. Saves x, the means and the deviations. Throws ShapeError without pixels.
+/// torch: x.std((2, 3), unbiased=False)
+template <class S>
+Variable<S, 2> global_deviation_pool(const Variable<S, 4>& x) {
+  Operation<S> op("global_deviation_pool", x);
+  const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
+  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+  const auto mean = make_buffer<S>(batch * channels);
+  global_average_forward(batch, pixels, channels, x.data(), mean.get());
+  return detail::global_root_square<S>(op, x, static_cast<double>(pixels), mean);
+}
+
 /// Generalised-mean pooling, between the mean (p = 1) and the maximum (p large):
 ///
 ///     y[b, c] = (mean over the pixels of max(x[b, ., ., c], eps)^p)^(1/p)

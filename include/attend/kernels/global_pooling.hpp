@@ -14,6 +14,8 @@ ATTEND_BEGIN
 ATTEND_DISPATCH(global_average_forward)
 ATTEND_DISPATCH(global_average_backward)
 ATTEND_DISPATCH(global_max_forward)
+ATTEND_DISPATCH(global_root_square_forward)
+ATTEND_DISPATCH(global_root_square_backward)
 
 /// Generalised mean (GeM; Radenovic, Tolias and Chum 2018, arXiv:1711.02512, eq. 3):
 ///     y[b, c] = (mean over the pixels of max(x, eps)^p)^(1/p)
@@ -125,6 +127,47 @@ void global_max_forward(Index batch, Index pixels, Index channels, const S* x, S
       detail::largest_of_pixels<4>(sample, pixels, channels, c, 4 * lanes, y + b * channels, where + b * channels);
     for (; c < c1; c += lanes)
       detail::largest_of_pixels<1>(sample, pixels, channels, c, c1 - c, y + b * channels, where + b * channels);
+  });
+}
+
+/// y[b, c] = sqrt(sum over the pixels of (x - centre)^2 / divisor), summed in runs of 64 pixels, the runs in double.
+/// x: (batch, pixels, channels)  centre: (batch, channels), or null for zero  y: (batch, channels)
+template <class S>
+void global_root_square_forward(Index batch, Index pixels, Index channels, double divisor, const S* centre, const S* x,
+                                S* y) {
+  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
+    double sum[2 * detail::channel_block] = {};
+    S run[2 * detail::channel_block], middle[2 * detail::channel_block] = {};
+    const Index n = c1 - c0;
+    if (centre) std::copy_n(centre + b * channels + c0, n, middle);
+    for (Index first = 0; first < pixels; first += 64) {
+      std::fill_n(run, n, S(0));
+      for (Index p = first; p < std::min(pixels, first + 64); ++p)
+        simd::map_add(
+            n, run, [](const auto& v, const auto& m) { return (v - m) * (v - m); },
+            x + (b * pixels + p) * channels + c0, static_cast<const S*>(middle));
+      for (Index i = 0; i < n; ++i) sum[i] += static_cast<double>(run[i]);
+    }
+    for (Index i = 0; i < n; ++i) y[b * channels + c0 + i] = static_cast<S>(std::sqrt(sum[i] / divisor));
+  });
+}
+/// dx += dy (x - centre) / (divisor y), nothing where y is 0. (A centre that is the mean adds nothing: the offsets from
+/// it sum to zero.)
+template <class S>
+void global_root_square_backward(Index batch, Index pixels, Index channels, double divisor, const S* centre, const S* x,
+                                 const S* y, const S* dy, S* dx) {
+  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
+    S share[2 * detail::channel_block], middle[2 * detail::channel_block] = {};
+    const Index n = c1 - c0;
+    if (centre) std::copy_n(centre + b * channels + c0, n, middle);
+    for (Index i = 0; i < n; ++i) {
+      const S root = y[b * channels + c0 + i];
+      share[i] = root > 0 ? dy[b * channels + c0 + i] / (static_cast<S>(divisor) * root) : S(0);
+    }
+    for (Index p = b * pixels; p < (b + 1) * pixels; ++p)
+      simd::map_add(
+          n, dx + p * channels + c0, [](const auto& v, const auto& m, const auto& s) { return s * (v - m); },
+          x + p * channels + c0, static_cast<const S*>(middle), static_cast<const S*>(share));
   });
 }
 

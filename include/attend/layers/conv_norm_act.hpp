@@ -15,6 +15,7 @@ struct ConvNormActOptions {
   Activation activation = Activation::relu;  ///< identity: none
   double eps = 1e-5;                         ///< of the norm
   ConvolutionAlgorithm algorithm = ConvolutionAlgorithm::automatic;
+  std::optional<double> momentum = 0.1;  ///< of the norm, see BatchNormOptions
 };
 
 /// Convolution without bias, batch norm, activation (timm's ConvNormAct). The padding is timm's, (stride - 1 + dilation
@@ -50,7 +51,7 @@ class ConvNormAct : public Layer<ConvNormAct<S>> {
   }
   static BatchNormOptions norm(const ConvNormActOptions& o) {
     BatchNormOptions norm;
-    norm.channels = o.out_channels, norm.eps = o.eps;
+    norm.channels = o.out_channels, norm.eps = o.eps, norm.momentum = o.momentum;
     return norm;
   }
   Activation activation_;

@@ -30,9 +30,7 @@ template <class S>
 class CbamChannel : public Layer<CbamChannel<S>> {
  public:
   CbamChannel(const CbamChannelOptions& options, Rng& rng)
-      : options_(checked(options)),
-        fc1_({options.channels, reduced(options), options.bias}, rng),
-        fc2_({reduced(options), options.channels, options.bias}, rng) {}
+      : CbamChannel(options, detail::reduced_channels("CbamChannel", options), rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map_channels("CbamChannel", x.shape(), options_.channels);
@@ -49,18 +47,10 @@ class CbamChannel : public Layer<CbamChannel<S>> {
 
  private:
   Variable<S, 2> maps(const Variable<S, 2>& pooled) const { return fc2_(activate(fc1_(pooled), options_.activation)); }
-  static const CbamChannelOptions& checked(const CbamChannelOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, "CbamChannel", [&] {
-          return "channels = " + std::to_string(o.channels) + ", rd_ratio = " + std::to_string(o.rd_ratio) +
-                 " and rd_divisor = " + std::to_string(o.rd_divisor) +
-                 " must be above 0, rd_channels = " + std::to_string(o.rd_channels) + " not below";
-        });
-    return o;
-  }
-  static Index reduced(const CbamChannelOptions& o) {
-    return o.rd_channels > 0 ? o.rd_channels : make_divisible(double(o.channels) * o.rd_ratio, o.rd_divisor, 0, 0);
-  }
+  CbamChannel(const CbamChannelOptions& options, Index reduced, Rng& rng)
+      : options_(options),
+        fc1_({options.channels, reduced, options.bias}, rng),
+        fc2_({reduced, options.channels, options.bias}, rng) {}
   CbamChannelOptions options_;
   PointwiseConv<S> fc1_, fc2_;
 };

@@ -25,4 +25,23 @@ inline Index round_half_even(double value) {
   return Index(down) + (up ? 1 : 0);
 }
 
+namespace detail {
+/// Throws OptionError, in the layer's name, unless the options from which its hidden width follows are positive.
+template <class Options>
+void check_reduction(const char* layer, const Options& o) {
+  require<OptionError>(o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, layer, [&] {
+    return "channels = " + std::to_string(o.channels) + ", rd_ratio = " + std::to_string(o.rd_ratio) +
+           " and rd_divisor = " + std::to_string(o.rd_divisor) +
+           " must be above 0, rd_channels = " + std::to_string(o.rd_channels) + " not below";
+  });
+}
+/// The hidden width of a gate: o.rd_channels, or what make_divisible leaves of o.channels o.rd_ratio.
+template <class Options>
+Index reduced_channels(const char* layer, const Options& o, double round_limit = 0) {
+  check_reduction(layer, o);
+  return o.rd_channels > 0 ? o.rd_channels
+                           : make_divisible(double(o.channels) * o.rd_ratio, o.rd_divisor, 0, round_limit);
+}
+}  // namespace detail
+
 ATTEND_END

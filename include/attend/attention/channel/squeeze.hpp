@@ -20,5 +20,12 @@ inline void check_map_channels(const char* layer, const Shape<4>& shape, Index c
   });
 }
 
+/// The same, and that there are positions.
+inline void check_map(const char* layer, const Shape<4>& shape, Index channels) {
+  check_map_channels(layer, shape, channels);
+  require(shape[1] > 0 && shape[2] > 0, layer,
+          [&] { return "x has shape " + to_string(shape) + "; there must be positions to judge from"; });
+}
+
 }  // namespace detail
 ATTEND_END

@@ -73,15 +73,7 @@ template <class S>
 class SqueezeExcite : public Layer<SqueezeExcite<S>> {
  public:
   SqueezeExcite(const SqueezeExciteOptions& options, Rng& rng)
-      : options_(checked(options)),
-        reduce_({options.channels, reduced(options), options.bias}, rng),
-        expand_({reduced(options), options.channels, options.bias}, rng) {
-    if (options.norm) {
-      BatchNormOptions norm;
-      norm.channels = reduced(options);
-      norm_.emplace(norm);
-    }
-  }
+      : SqueezeExcite(options, detail::reduced_channels("SqueezeExcite", options), rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map_channels("SqueezeExcite", x.shape(), options_.channels);
@@ -100,17 +92,15 @@ class SqueezeExcite : public Layer<SqueezeExcite<S>> {
   }
 
  private:
-  static const SqueezeExciteOptions& checked(const SqueezeExciteOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, "SqueezeExcite", [&] {
-          return "channels = " + std::to_string(o.channels) + ", rd_ratio = " + std::to_string(o.rd_ratio) +
-                 " and rd_divisor = " + std::to_string(o.rd_divisor) +
-                 " must be above 0, rd_channels = " + std::to_string(o.rd_channels) + " not below";
-        });
-    return o;
-  }
-  static Index reduced(const SqueezeExciteOptions& o) {
-    return o.rd_channels > 0 ? o.rd_channels : make_divisible(double(o.channels) * o.rd_ratio, o.rd_divisor, 0, 0);
+  SqueezeExcite(const SqueezeExciteOptions& options, Index reduced, Rng& rng)
+      : options_(options),
+        reduce_({options.channels, reduced, options.bias}, rng),
+        expand_({reduced, options.channels, options.bias}, rng) {
+    if (options.norm) {
+      BatchNormOptions norm;
+      norm.channels = reduced;
+      norm_.emplace(norm);
+    }
   }
   SqueezeExciteOptions options_;
   PointwiseConv<S> reduce_, expand_;

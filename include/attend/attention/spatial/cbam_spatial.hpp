@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/gate.hpp"
+#include "attend/functional/reduction.hpp"
 #include "attend/layers/conv_norm_act.hpp"
 
 ATTEND_BEGIN
@@ -8,23 +9,26 @@ ATTEND_BEGIN
 struct CbamSpatialOptions {
   Index kernel_size = 7;  ///< odd
   Activation gate = Activation::sigmoid;
+  bool light = false;  ///< judged from half the mean and half the maximum, one map: timm's LightSpatialAttn
 };
 
 /// The spatial half of CBAM (Woo et al. 2018, eq. 3; timm's SpatialAttn): where to look, judged from mean and maximum
 /// over the channels, in this order.
 ///
 ///   g = gate(BN(conv([mean, maximum]))),  y(b, i, j, c) = x(b, i, j, c) g(b, i, j)
+///   light: g = gate(BN(conv(mean / 2 + maximum / 2)))
 ///
 /// x: (batch, height, width, channels), any number of channels  ->  the same shape. Offers "gate" (batch, height,
-/// width, 1). conv.conv.weight (1, 2, kernel, kernel)  conv.bn.*. Throws OptionError unless kernel_size is odd and
+/// width, 1). conv.conv.weight (1, 2, kernel, kernel), light (1, 1, kernel, kernel)  conv.bn.*. Throws OptionError unless kernel_size is odd and
 /// positive.
 template <class S>
 class CbamSpatial : public Layer<CbamSpatial<S>> {
  public:
-  CbamSpatial(const CbamSpatialOptions& options, Rng& rng) : gate_(options.gate), conv_(convolution(options), rng) {}
+  CbamSpatial(const CbamSpatialOptions& options, Rng& rng) : options_(options), conv_(convolution(options), rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    const auto gate = activate(conv_(mean_max_channels(x)), gate_);
+    const auto both = mean_max_channels(x);
+    const auto gate = activate(conv_(options_.light ? mean(both, {3}, keep_dims) : both), options_.gate);
     offer(*this, "gate", gate);
     return gate_positions(x, gate);
   }
@@ -38,11 +42,11 @@ class CbamSpatial : public Layer<CbamSpatial<S>> {
     require<OptionError>(o.kernel_size > 0 && o.kernel_size % 2 == 1, "CbamSpatial",
                          [&] { return "kernel_size = " + std::to_string(o.kernel_size) + " must be odd and above 0"; });
     ConvNormActOptions conv;
-    conv.in_channels = 2, conv.out_channels = 1, conv.kernel_size = o.kernel_size,
+    conv.in_channels = o.light ? 1 : 2, conv.out_channels = 1, conv.kernel_size = o.kernel_size,
     conv.activation = Activation::identity;
     return conv;
   }
-  Activation gate_;
+  CbamSpatialOptions options_;
   ConvNormAct<S> conv_;
 };
 
