@@ -140,10 +140,13 @@
 #include "attend/blocks/bottleneck_block.hpp"
 #include "attend/blocks/downsample.hpp"
 #include "attend/blocks/gpt_block.hpp"
+#include "attend/blocks/inverted_residual.hpp"
 #include "attend/blocks/residual_end.hpp"
 #include "attend/blocks/transformer_decoder_layer.hpp"
 #include "attend/blocks/transformer_encoder_layer.hpp"
 
+#include "attend/models/efficientnet.hpp"
+#include "attend/models/mobilenet_v3.hpp"
 #include "attend/models/resnet.hpp"
 
 #include "attend/train/adam.hpp"

@@ -1,4 +1,6 @@
 #include "attend/attention/channel/squeeze_excite.hpp"
+#include "attend/models/efficientnet.hpp"
+#include "attend/models/mobilenet_v3.hpp"
 #include "attend/models/resnet.hpp"
 #include "parity/model_parity.hpp"
 
@@ -33,6 +35,14 @@ ResNetOptions<float> resnext() {
   return o;
 }
 
+const auto efficientnet = [](double width, double depth) {
+  return [=](Rng& rng) { return EfficientNet<float>({.num_classes = 7, .width = width, .depth = depth}, rng); };
+};
+const auto mobilenet = [](MobileNetV3Options o) {
+  o.num_classes = 7;
+  return [o](Rng& rng) { return MobileNetV3<float>(o, rng); };
+};
+
 const golden::Cases models(
     "models",
     {
@@ -42,6 +52,10 @@ const golden::Cases models(
         compared("resnet50", made(resnet(of_50, true))),
         compared("seresnet50", made(se_resnet())),
         compared("resnext50_32x4d", made(resnext())),
+        compared("efficientnet_b0", efficientnet(1, 1)),
+        compared("efficientnet_b1", efficientnet(1, 1.1)),
+        compared("mobilenetv3_small_100", mobilenet(mobilenet_v3_small())),
+        compared("mobilenetv3_large_100", mobilenet(mobilenet_v3_large())),
         compared("resnet18_dilated", made(dilated(resnet(of_18, false), 8))),
         compared("resnet50d_dilated", made(dilated(with_average_shortcut(resnet(of_50, true), ResNetStem::deep), 16))),
     });

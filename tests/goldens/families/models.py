@@ -61,7 +61,7 @@ def models():
 
     for name, options in [
         ("resnet18", {}), ("resnet18d", {}), ("resnet50", {}), ("seresnet50", {}), ("resnext50_32x4d", {}),
-        ("resnet26t", {}),
+        ("resnet26t", {}), ("efficientnet_b0", {}), ("efficientnet_b1", {}), ("mobilenetv3_small_100", {}), ("mobilenetv3_large_100", {}),
         ("resnet18_dilated", dict(model="resnet18", output_stride=8)), ("resnet50d_dilated", dict(model="resnet50d", output_stride=16)),
     ]:
         add(name, timm.create_model(options.pop("model", name), num_classes=7, **options))
