@@ -2,6 +2,7 @@
 #include "peak_memory.hpp"
 #include "row_benchmark.hpp"
 #include "rows/attention.hpp"
+#include "rows/decode.hpp"
 
 namespace {
 using namespace attend;
@@ -38,5 +39,7 @@ int main(int argc, char** argv) {
         ->Iterations(1)
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
-  return bench::run(argc, argv, bench::attention_rows());
+  bench::Rows rows = bench::attention_rows();
+  for (const bench::Row& row : bench::decode_rows()) rows.push_back(row);
+  return bench::run(argc, argv, rows);
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing (Debian 12; root or sudo), builds the benchmarks, and runs them.
-#   bench/run.sh [attention|convolution|small_layers|network|gemm] [options of Google Benchmark]    default: all families
+#   bench/run.sh [attention|convolution|small_layers|network|gemm|threads] [options of Google Benchmark]    default: all families
 #   bench/run.sh --peers [--quick] [options of peers/compare.py]      beside other libraries; results in build-bench/peers
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -9,7 +9,7 @@ build=$top/build-bench
 "$top/.ci/install" g++ cmake ninja-build libeigen3-dev libbenchmark-dev nlohmann-json3-dev
 cmake -S "$top" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DATTEND_BUILD_TESTS=OFF -DATTEND_BUILD_EXAMPLES=OFF \
   -DATTEND_BUILD_BENCH=ON > /dev/null
-families=(attention convolution small_layers network gemm)
+families=(attention convolution small_layers network gemm threads)
 if [[ ${1:-} == --peers ]]; then
   shift
   cmake --build "$build"

@@ -1,5 +1,5 @@
 #pragma once
-/// A1-A16: scaled dot-product attention, forward, backward and both.
+/// A1-A16 but A4-A6 (decode.hpp): scaled dot-product attention, forward, backward and both.
 #include <attend/functional/attention.hpp>
 #include <attend/testing/reference_attention.hpp>
 
@@ -191,16 +191,13 @@ inline Rows attention_rows() {
     rows.push_back({id, what, bound, products * c.product(), c.bytes(), c.deviation > 1 ? peaked : exact,
                     [c, make] { return make(c); }});
   };
-  constexpr Bound fma = Bound::products, read = Bound::reading;
+  constexpr Bound fma = Bound::products;
   add("A1", "BERT-base, B1 H12 L128 D64", fma, 2, {1, 12, 128, 128, 64});
   add("A2", "BERT-base, B8 H12 L512 D64", fma, 2, {8, 12, 512, 512, 64});
   add("A2@peaked", "the same, scores times 20", fma, 2,
       {.batch = 8, .heads = 12, .queries = 512, .keys = 512, .dim = 64, .deviation = 20});
   add("A3", "GPT-2 prefill, causal, B1 H12 L1024 D64", fma, 2,
       {.batch = 1, .heads = 12, .queries = 1024, .keys = 1024, .dim = 64, .causal = true});
-  add("A4", "GPT-2 decode, B1 H12 1x1024 D64", read, 2, {1, 12, 1, 1024, 64});
-  add("A5", "GPT-2 decode, B8 H12 1x2048 D64", read, 2, {8, 12, 1, 2048, 64});
-  add("A6", "grouped-query decode, B1 H32/8 1x4096 D128", read, 2, {1, 32, 1, 4096, 128, 8});
   add("A7", "grouped-query prefill, causal, B1 H32/8 L2048 D128", fma, 2,
       {.batch = 1, .heads = 32, .queries = 2048, .keys = 2048, .dim = 128, .key_heads = 8, .causal = true});
   add("A8", "ViT-S/16, B8 H6 L197 D64", fma, 2, {8, 6, 197, 197, 64});

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <set>
@@ -124,6 +126,65 @@ TEST_F(Threads, AQuotaGivesWholeProcessorsRoundedUpAndNeverNone) {
   EXPECT_EQ(within_quota(8, 150000, 100000), 2);
   EXPECT_EQ(within_quota(8, 1000, 100000), 1);
   EXPECT_EQ(within_quota(2, 1e12, 100000), 2);
+}
+
+/// A system's files, in a folder of its own.
+struct ControlGroups : testing::Test {
+  const std::filesystem::path top =
+      std::filesystem::path(testing::TempDir()) / ("attend_cgroup_" + std::to_string(getpid()));
+  ControlGroups() { std::filesystem::remove_all(top); }
+  ~ControlGroups() override { std::filesystem::remove_all(top); }
+  void write(const std::string& path, const std::string& text) const {
+    std::filesystem::create_directories((top / path).parent_path());
+    std::ofstream(top / path) << text << "\n";
+  }
+  int processors(int of) const { return attend::detail::within_control_groups(of, top.string()); }
+};
+
+TEST_F(ControlGroups, WithoutAnyTheMachineCounts) { EXPECT_EQ(processors(8), 8); }
+
+TEST_F(ControlGroups, OfVersion2TheTightestOfThisAndTheSurroundingGroupsCounts) {
+  write("proc/self/cgroup", "0::/pod/container");
+  write("sys/fs/cgroup/pod/container/cpu.max", "max 100000");
+  EXPECT_EQ(processors(8), 8);
+  write("sys/fs/cgroup/pod/cpu.max", "350000 100000");
+  EXPECT_EQ(processors(8), 4);
+  write("sys/fs/cgroup/pod/container/cpu.max", "50000 50000");
+  EXPECT_EQ(processors(8), 1);
+}
+
+TEST_F(ControlGroups, OfVersion2InANamespaceOfItsOwnTheRootCounts) {
+  write("proc/self/cgroup", "0::/");
+  write("sys/fs/cgroup/cpu.max", "200000 100000");
+  EXPECT_EQ(processors(8), 2);
+}
+
+TEST_F(ControlGroups, OfVersion1TheProcessorControllerCounts) {
+  write("proc/self/cgroup", "12:memory:/docker/a\n4:cpu,cpuacct:/docker/a\n1:name=systemd:/docker/a");
+  write("sys/fs/cgroup/cpu/docker/a/cpu.cfs_quota_us", "-1");
+  write("sys/fs/cgroup/cpu/docker/a/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(processors(8), 8);
+  write("sys/fs/cgroup/cpu/docker/a/cpu.cfs_quota_us", "250000");
+  EXPECT_EQ(processors(8), 3);
+  write("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000");  // a container sees its own group as the root
+  write("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(processors(8), 1);
+}
+
+TEST_F(Threads, TheAffinityMaskCounts) {
+  cpu_set_t all;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+  int first = 0;
+  while (!CPU_ISSET(first, &all)) ++first;
+  std::thread([&] {  // as taskset does for a whole process
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+    EXPECT_EQ(attend::detail::usable_processors(), 1);
+  })
+      .join();
+  EXPECT_LE(attend::detail::usable_processors(), CPU_COUNT(&all));
 }
 
 TEST_F(FM_2_5, nested_calls_run_inline) {

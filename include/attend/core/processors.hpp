@@ -19,16 +19,17 @@ inline int within_quota(int processors, double quota, double period) {
                          processors, static_cast<double>(static_cast<long long>((quota + period - 1) / period)))));
 }
 
-/// Applies the processor quotas of this process's control groups (versions 1 and 2), as containers set them.
-inline int within_control_groups(int processors) {
-  std::ifstream groups("/proc/self/cgroup");
+/// Applies the processor quotas of this process's control groups (versions 1 and 2), as containers set them. `top`
+/// stands before the paths of the system.
+inline int within_control_groups(int processors, const std::string& top = "") {
+  std::ifstream groups(top + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const std::size_t colon = line.find(':'), path = line.find(':', colon + 1);
     if (colon == std::string::npos || path == std::string::npos) continue;
     const std::string controllers = line.substr(colon + 1, path - colon - 1);
     const bool unified = controllers.empty();
     if (!unified && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
-    const std::string root = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+    const std::string root = top + (unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu");
     for (std::string group = line.substr(path + 1);;
          group.resize(group.rfind('/'))) {  // this group and those around it
       if (group == "/") group.clear();

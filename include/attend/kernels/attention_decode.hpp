@@ -374,7 +374,7 @@ void attention_decode(const AttentionProblem<S>& p, const HeadRows<S>& output, S
     return heads_first ? Unit{b, rest % p.key_heads, rest / p.key_heads}
                        : Unit{b, rest / call.chunks, rest % call.chunks};
   };
-  const Index grain = std::max(65536 / std::max<Index>(1, work), units / (8 * num_threads()));
+  const Index grain = std::max((Index(1) << 18) / std::max<Index>(1, work), units / (8 * num_threads()));
   parallel_for(units, grain, [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(call.scratch());
     for (Index n = begin; n < end; ++n) {
