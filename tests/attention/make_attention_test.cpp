@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "attend/blocks/bottleneck_block.hpp"
+#include "attend/attend.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
@@ -10,8 +10,8 @@ namespace {
 using namespace attend;
 
 /// What each attention needs beyond channels = 32 on a map of 6 x 4.
-AttentionOptions options_of(const std::string& name) {
-  AttentionOptions options{.channels = 32};
+MakeAttentionOptions options_of(const std::string& name) {
+  MakeAttentionOptions options{.channels = 32};
   if (name == "bottleneck") options.feature_size = Pair(6, 4);
   return options;
 }
@@ -27,7 +27,7 @@ TEST(MakeAttention, EveryNameGivesALayerFromMapToMap) {
 }
 
 template <class Layer>
-void expect_same(const std::string& name, const Layer& layer, AttentionOptions options = {}) {
+void expect_same(const std::string& name, const Layer& layer, MakeAttentionOptions options = {}) {
   Rng rng(3);
   options.channels = 32;
   const Tensor<float, 4> y = make_attention<float>(name, options, rng)(image), expected = layer(image);

@@ -31,7 +31,7 @@ ATTEND_BEGIN
 
 /// What an attention by name is made with. Only `channels` is needed; what is not given is the attention's own default,
 /// and what is given must be an option of that attention.
-struct AttentionOptions {
+struct MakeAttentionOptions {
   Index channels = 0;
   std::optional<Index> out_channels = {};
   std::optional<Index> stride = {};
@@ -53,7 +53,7 @@ namespace detail {
 
 /// The options of one attention, with what was given in their places.
 template <class Options>
-Options placed(const std::string& name, const AttentionOptions& given, Options o = {}) {
+Options placed(const std::string& name, const MakeAttentionOptions& given, Options o = {}) {
   const auto place = [&](const auto& value, const char* what, const auto& in) {
     if (!value) return;
     if constexpr (std::is_invocable_v<decltype(in), Options&>)
@@ -89,10 +89,10 @@ Options placed(const std::string& name, const AttentionOptions& given, Options o
 template <class S>
 struct NamedAttention {
   const char* name;
-  AnyLayer<S, 4> (*make)(const std::string& name, const AttentionOptions& given, Rng& rng);
+  AnyLayer<S, 4> (*make)(const std::string& name, const MakeAttentionOptions& given, Rng& rng);
 };
 template <class S, template <class> class L, class Options>
-AnyLayer<S, 4> make_named(const std::string& name, const AttentionOptions& given, Rng& rng) {
+AnyLayer<S, 4> make_named(const std::string& name, const MakeAttentionOptions& given, Rng& rng) {
   const Options options = placed<Options>(name, given);
   if constexpr (std::is_constructible_v<L<S>, const Options&, Rng&>)
     return L<S>(options, rng);
@@ -118,7 +118,7 @@ inline std::size_t edit_distance(const std::string& a, const std::string& b) {
 /// timm's names first, in the order of its create_attn.
 template <class S>
 const std::vector<NamedAttention<S>>& named_attentions() {
-  using Given = AttentionOptions;
+  using Given = MakeAttentionOptions;
   static const std::vector<NamedAttention<S>> all{
       {"se", make_named<S, SqueezeExcite, SqueezeExciteOptions>},
       {"ese", make_named<S, EffectiveSqueezeExcite, EffectiveSqueezeExciteOptions>},
@@ -184,7 +184,7 @@ inline std::vector<std::string> attention_names() {
 /// OptionError for another name, with the nearest known ones, for an option that the attention does not have, and
 /// whatever the attention refuses.
 template <class S>
-AnyLayer<S, 4> make_attention(const std::string& name, const AttentionOptions& options, Rng& rng) {
+AnyLayer<S, 4> make_attention(const std::string& name, const MakeAttentionOptions& options, Rng& rng) {
   for (const auto& known : detail::named_attentions<S>())
     if (name == known.name) return known.make(name, options, rng);
   std::vector<std::string> names = attention_names();
