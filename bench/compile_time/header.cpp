@@ -1,0 +1,1 @@
+#include <attend/attend.hpp>
