@@ -33,6 +33,36 @@ std::string names(const Model& model) {
   return text;
 }
 
+/// Inference, where norms are part of the convolutions' kernels, against an evaluation on a tape, where they are not.
+template <class Block>
+void expect_folded(Block block, const Shape<4>& shape) {
+  std::uint64_t seed = 1;
+  for (auto& p : parameters<double>(block)) {
+    auto values = p->edit_flat();
+    const bool variance = p.name.find("running_var") != std::string::npos;
+    const auto drawn = random_tensor<double, 1>({values.size()}, seed++, variance ? 0.1 : -1, variance ? 2 : 1);
+    std::copy_n(drawn.data(), drawn.size(), values.data());
+  }
+  const auto x = random_tensor<double, 4>(shape, 9);
+  Tape<double> tape(Mode::evaluation);
+  const auto unfused = block(tape.want(tape.input(x)));
+  const auto fused = block(x);
+  double largest = 0;
+  for (Index i = 0; i < fused.size(); ++i) largest = std::max(largest, std::abs(unfused.data()[i]));
+  for (Index i = 0; i < fused.size(); ++i) ASSERT_NEAR(fused.data()[i], unfused.data()[i], 1e-11 * largest) << i;
+}
+
+TEST(ResidualBlocks, InferenceComputesWhatEvaluationOnATapeDoes) {
+  Rng rng(3);
+  expect_folded(BasicBlock<double>({.in_channels = 16, .out_channels = 18, .stride = 2}, rng), {2, 7, 8, 16});
+  expect_folded(
+      BasicBlock<double>({.in_channels = 16, .out_channels = 16, .activation = Activation::silu}, se(16, rng), rng),
+      {2, 7, 8, 16});
+  expect_folded(BottleneckBlock<double>({.in_channels = 5, .planes = 4, .stride = 2, .average_shortcut = true}, rng),
+                {2, 7, 8, 5});
+  expect_folded(AttentionCnnBlock<double>({.in_channels = 3, .out_channels = 18, .pool = 2}, rng), {2, 8, 8, 3});
+}
+
 TEST(BasicBlock, Gradients) {
   Rng rng(3);
   expect_gradients(BasicBlock<double>({.in_channels = 3, .out_channels = 3}, rng), {2, 4, 5, 3});

@@ -158,6 +158,40 @@ TEST(ConvolutionTranspose, AgreesWithItsDefinition) {
   }
 }
 
+TEST(Convolution, TheEpilogueFollowsTheSums) {
+  for (const Case& c : cases)
+    for (const Index tile : {0, 2, 4}) {
+      SCOPED_TRACE(name(c) + " tile " + std::to_string(tile));
+      const ConvolutionOptions& o = c.options;
+      if (tile > 0 && (c.kernel != Pair(3) || o.stride != Pair(1) || o.dilation != Pair(1) || o.groups != 1)) continue;
+      const Pads pads = o.padding.pads(c.kernel, o.dilation);
+      ConvolutionShape s;
+      s.batch = c.x[0], s.height = c.x[1], s.width = c.x[2], s.in_channels = c.x[3], s.out_channels = c.out;
+      s.kernel = c.kernel, s.stride = o.stride, s.dilation = o.dilation, s.groups = o.groups;
+      s.pad_top = pads.top, s.pad_left = pads.left, s.winograd = tile;
+      const auto x = random_tensor<float, 4>(c.x, 1);
+      const auto w = random_tensor<float, 4>({c.out, c.x[3] / o.groups, c.kernel.height, c.kernel.width}, 2);
+      const auto b = random_tensor<float, 1>({c.out}, 3);
+      const Tensor<double, 4> dx = x.cast<double>(), dw = w.cast<double>();
+      auto expected = reference_conv2d(dx, dw, Tensor<double, 1>(0), o);
+      s.out_height = expected.dimension(1), s.out_width = expected.dimension(2);
+      const auto residual = random_tensor<float, 4>(shape_of(expected), 5);
+      const auto scale = random_tensor<float, 1>({c.out}, 6);
+      for (Index i = 0; i < expected.size(); ++i) {
+        const double sum =
+            expected.data()[i] * static_cast<double>(scale(i % c.out)) + static_cast<double>(b(i % c.out));
+        expected.data()[i] = std::max(0.0, sum + static_cast<double>(residual.data()[i]));
+      }
+      const auto packed = make_buffer<float>(packed_convolution_size<float>(s));
+      pack_convolution(s, w.data(), packed.get());
+      Recycler::poison();
+      Tensor<float, 4> y(shape_of(expected));
+      convolution_forward(s, x.data(), packed.get(),
+                          GemmEpilogue<float>{b.data(), residual.data(), c.out, true, scale.data()}, y.data());
+      EXPECT_LE(difference(y, expected), (tile == 4 ? 100 : 4) * tolerance<float>(w.size() / c.out + 2));
+    }
+}
+
 TEST(Convolution, ASampleAloneHasTheBitsItHasInABatchForAnyNumberOfThreads) {
   for (const Case& c : cases) {
     SCOPED_TRACE(name(c));

@@ -248,24 +248,33 @@ TEST(GemmPacked, AnOperandMadeOnTheFlyGivesTheBitsOfTheStoredOne) {
     }
 }
 
-TEST(GemmPacked, TheEpilogueSeesEveryFinishedElementOnce) {
-  for (auto [m, n, k] : {std::array<Index, 3>{7, 10, 4}, {205, 140, 300}}) {
-    const Product<float> p(m, n, k);
-    std::vector<float> packed(static_cast<std::size_t>(attend::packed_size<float>(k, n))), y = p.c;
-    attend::pack_b(Side::plain, k, n, p.b.data(), p.ldb, packed.data());
-    attend::gemm_packed(m, n, k, 1.0f, attend::PlainRows<float>{p.a.data(), p.lda}, packed.data(), 0.0f, y.data(),
-                        p.ldc, [](Index row, Index rows, Index col, Index cols, float* c, Index ldc) {
-                          for (Index i = 0; i < rows; ++i)
-                            for (Index j = 0; j < cols; ++j)
-                              c[i * ldc + j] += static_cast<float>(row + i) + 1000 * static_cast<float>(col + j);
-                        });
-    const auto plain = p.run();
-    for (Index i = 0; i < m; ++i)
-      for (Index j = 0; j < n; ++j) {
-        const auto at = static_cast<std::size_t>(i * n + j);
-        ASSERT_EQ(y[at], plain[at] + (static_cast<float>(i) + 1000 * static_cast<float>(j)));
-      }
-  }
+TEST(GemmPacked, TheEpilogueFollowsEveryFinishedElement) {
+  for (auto [m, n, k] : {std::array<Index, 3>{7, 10, 4}, {1, 130, 9}, {13, 3, 1}, {205, 140, 300}, {5, 6, 0}})
+    for (const int parts : {1, 2, 3, 7, 8, 15}) {  // bits: bias, residual, relu, scale
+      const Product<float> p(m, n, k);
+      std::vector<float> packed(static_cast<std::size_t>(attend::packed_size<float>(k, n))), y = p.c;
+      attend::pack_b(Side::plain, k, n, p.b.data(), p.ldb, packed.data());
+      const Index ld = n + 3;
+      std::vector<float> bias(static_cast<std::size_t>(n)), scale = bias, residual(static_cast<std::size_t>(m * ld));
+      for (Index j = 0; j < n; ++j) bias[static_cast<std::size_t>(j)] = 0.5f * static_cast<float>(j % 7 - 3);
+      for (Index j = 0; j < n; ++j) scale[static_cast<std::size_t>(j)] = j % 2 ? 0.5f : -2.0f;  // exact
+      for (std::size_t i = 0; i < residual.size(); ++i) residual[i] = 0.25f * static_cast<float>(i % 11) - 1;
+      const attend::GemmEpilogue<float> epilogue{parts & 1 ? bias.data() : nullptr,
+                                                 parts & 2 ? residual.data() : nullptr, ld, (parts & 4) != 0,
+                                                 parts & 8 ? scale.data() : nullptr};
+      attend::gemm_packed(m, n, k, 1.0f, attend::PlainRows<float>{p.a.data(), p.lda}, packed.data(), 0.0f, y.data(),
+                          p.ldc, epilogue);
+      const auto plain = p.run();
+      for (Index i = 0; i < m; ++i)
+        for (Index j = 0; j < n; ++j) {
+          float expected = plain[static_cast<std::size_t>(i * p.ldc + j)];
+          if (parts & 8) expected *= scale[static_cast<std::size_t>(j)];
+          if (parts & 1) expected += bias[static_cast<std::size_t>(j)];
+          if (parts & 2) expected += residual[static_cast<std::size_t>(i * ld + j)];
+          if (parts & 4) expected = expected < 0 ? 0 : expected;
+          ASSERT_EQ(y[static_cast<std::size_t>(i * p.ldc + j)], expected) << m << " " << n << " " << k << " " << parts;
+        }
+    }
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ Tensor<S, 4> forward(const ConvolutionShape& s, const Tensor<S, 4>& x, const Ten
   pack_convolution(s, w.data(), packed.get());
   Tensor<S, 4> y(s.batch, s.out_height, s.out_width, s.out_channels);
   y.setConstant(std::numeric_limits<S>::quiet_NaN());
-  convolution_forward(s, x.data(), packed.get(), bias, y.data());
+  convolution_forward(s, x.data(), packed.get(), GemmEpilogue<S>{bias}, y.data());
   return y;
 }
 template <class S, int R>

@@ -211,3 +211,102 @@ TEST(ConvNormAct, PadsAsTimmDoes) {
   EXPECT_EQ(out(3, 4, 1, 12), 4);  // get_padding: (4 - 1 + 2) / 2 = 2 cells
   EXPECT_EQ(out(2, 2, 1, 5), 3);   // (2 - 1 + 1) / 2 = 1 cell
 }
+
+namespace {
+/// Every parameter and buffer of a model, other than it started; variances stay above 0.
+template <class Model>
+void randomize(Model& model) {
+  std::uint64_t seed = 1;
+  for (auto& p : parameters<double>(model)) {
+    auto values = p->edit_flat();
+    const bool variance = p.name.find("running_var") != std::string::npos;
+    const auto drawn = random_tensor<double, 1>({values.size()}, seed++, variance ? 0.1 : -1, variance ? 2 : 1);
+    std::copy_n(drawn.data(), drawn.size(), values.data());
+  }
+}
+/// Inference, where the norm is part of the convolution's kernel, against an evaluation on a tape, where it is not.
+template <class Layer>
+void expect_folded(Layer layer, const Shape<4>& shape) {
+  randomize(layer);
+  const auto x = random_tensor<double, 4>(shape, 9);
+  Tape<double> tape(Mode::evaluation);
+  const auto unfused = layer(tape.want(tape.input(x)));
+  const auto fused = layer(x);
+  ASSERT_EQ(shape_of(fused), unfused.shape());
+  double largest = 0;
+  for (Index i = 0; i < fused.size(); ++i) largest = std::max(largest, std::abs(unfused.data()[i]));
+  for (Index i = 0; i < fused.size(); ++i)  // sums of some hundred terms in double, after Winograd's transforms
+    ASSERT_NEAR(fused.data()[i], unfused.data()[i], 1e-12 * largest) << i;
+}
+}  // namespace
+
+TEST(ConvNormAct, InferenceComputesWhatEvaluationOnATapeDoes) {
+  Rng rng(5);
+  for (const Activation activation : {Activation::relu, Activation::identity, Activation::silu})
+    for (const ConvNormActOptions& o : std::vector<ConvNormActOptions>{
+             {.in_channels = 5, .out_channels = 19},
+             {.in_channels = 18, .out_channels = 20, .kernel_size = 3},
+             {.in_channels = 18, .out_channels = 20, .kernel_size = 3, .algorithm = ConvolutionAlgorithm::fast},
+             {.in_channels = 18, .out_channels = 20, .kernel_size = 3, .algorithm = ConvolutionAlgorithm::exact},
+             {.in_channels = 6, .out_channels = 4, .kernel_size = 3, .stride = 2, .groups = 2},
+             {.in_channels = 21, .out_channels = 21, .kernel_size = 3, .stride = 2, .groups = 21}}) {
+      ConvNormActOptions options = o;
+      options.activation = activation;
+      expect_folded(ConvNormAct<double>(options, rng), {2, 8, 9, o.in_channels});
+    }
+}
+
+TEST(ConvNormAct, FollowsWhatItsNormLearns) {
+  Rng rng(5);
+  ConvNormAct<double> layer({.in_channels = 3, .out_channels = 4, .kernel_size = 3}, rng);
+  expect_folded(layer, {1, 4, 5, 3});
+  const auto x = random_tensor<double, 4>({1, 4, 5, 3}, 9);
+  const auto before = layer(x);
+  for (auto& p : parameters<double>(layer))
+    if (p.name == "bn.running_mean") p->edit_flat().setConstant(-100);
+  EXPECT_GT(layer(x).data()[0], before.data()[0] + 50);
+}
+
+TEST(ConvNormAct, ABiasOfTheConvolutionIsFoldedAsWell) {
+  struct Biased : Layer<Biased> {
+    Conv2d<double> conv;
+    BatchNorm<double> bn;
+    explicit Biased(Rng& rng)
+        : conv({.in_channels = 3, .out_channels = 4, .kernel_size = 3}, rng), bn({.channels = 4}) {}
+    Variable<double, 4> forward(const Variable<double, 4>& x) const {
+      return conv_norm_act(conv, bn, Activation::relu, x);
+    }
+  };
+  Rng rng(5);
+  Biased layer(rng);
+  randomize(layer.conv);
+  randomize(layer.bn);
+  const auto x = random_tensor<double, 4>({2, 5, 4, 3}, 9);
+  const auto fused = layer(x);
+  const auto apart = relu(Variable<double, 4>(layer.bn(layer.conv(x))));
+  for (Index i = 0; i < fused.size(); ++i) EXPECT_NEAR(fused.data()[i], apart.data()[i], 1e-12);
+}
+
+TEST(ConvNormAct, WithoutRunningStatisticsUsesThoseOfTheBatch) {
+  Rng rng(5);
+  const Conv2d<double> conv({.in_channels = 3, .out_channels = 4, .kernel_size = 1}, rng);
+  const BatchNorm<double> norm({.channels = 4, .track_running_stats = false});
+  const auto x = random_tensor<double, 4>({2, 5, 4, 3}, 9);
+  const auto y = conv_norm_act(conv, norm, Activation::identity, Variable<double, 4>(x));
+  double sum = 0;
+  for (Index i = 0; i < y.size(); i += 4) sum += y.data()[i];
+  EXPECT_NEAR(sum, 0, 1e-12 * static_cast<double>(y.size()));
+}
+
+TEST(BadInput, ConvNormActNamesTheConvolution) {
+  Rng rng(5);
+  const ConvNormAct<float> layer({.in_channels = 3, .out_channels = 4, .kernel_size = 3}, rng);
+  expect_error<ShapeError>([&] { layer(Tensor<float, 4>(1, 4, 4, 2)); }, {"conv", "in_channels = 3"});
+  const Conv2d<float> conv({.in_channels = 3, .out_channels = 4, .kernel_size = 1}, rng);
+  Tape<float> tape(Mode::training);
+  Tensor<float, 4> x(1, 2, 2, 3);
+  x.setZero();
+  const float scale[4] = {1, 2, 3, 4};
+  const auto on_tape = tape.want(tape.input(x));
+  expect_error<OptionError>([&] { conv.inference(on_tape, GemmEpilogue<float>{scale}); }, {"epilogue", "tape"});
+}

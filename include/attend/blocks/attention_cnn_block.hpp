@@ -33,7 +33,7 @@ class AttentionCnnBlock : public Layer<AttentionCnnBlock<S>> {
         attention_(std::move(attention)) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    const auto seen = attention_(activate(bn_(conv_(x)), options_.activation));
+    const auto seen = attention_(conv_norm_act(conv_, bn_, options_.activation, x));
     if (options_.pool == 0) return seen;
     MaxPoolOptions pool;
     pool.kernel_size = options_.pool;

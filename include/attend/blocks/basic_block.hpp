@@ -44,8 +44,8 @@ class BasicBlock : public Layer<BasicBlock<S>> {
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    const auto hidden = activate(bn1_(conv1_(x)), activation_);
-    return end_(x, bn2_(conv2_(hidden)));
+    const auto hidden = conv_norm_act(conv1_, bn1_, activation_, x);
+    return end_(x, conv_norm_act(conv2_, bn2_, Activation::identity, hidden));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

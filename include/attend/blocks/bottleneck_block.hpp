@@ -49,9 +49,9 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    const auto reduced = activate(bn1_(conv1_(x)), activation_);
-    const auto seen = activate(bn2_(conv2_(reduced)), activation_);
-    return end_(x, bn3_(conv3_(seen)));
+    const auto reduced = conv_norm_act(conv1_, bn1_, activation_, x);
+    const auto seen = conv_norm_act(conv2_, bn2_, activation_, reduced);
+    return end_(x, conv_norm_act(conv3_, bn3_, Activation::identity, seen));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

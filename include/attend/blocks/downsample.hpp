@@ -1,8 +1,7 @@
 #pragma once
 #include "attend/functional/pooling.hpp"
 #include "attend/functional/shape.hpp"
-#include "attend/layers/batch_norm.hpp"
-#include "attend/layers/conv2d.hpp"
+#include "attend/layers/conv_norm_act.hpp"
 
 ATTEND_BEGIN
 namespace detail {
@@ -39,7 +38,9 @@ class Downsample : public Layer<Downsample<S>> {
         dilation_(dilation),
         conv_(block_conv(in, out, 1, average ? 1 : stride), rng),
         norm_(block_norm(out)) {}
-  Variable<S, 4> forward(const Variable<S, 4>& x) const { return norm_(conv_(average_ ? pooled(x) : x)); }
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    return conv_norm_act(conv_, norm_, Activation::identity, average_ ? pooled(x) : x);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit(self.average_ ? "1" : "0", self.conv_);

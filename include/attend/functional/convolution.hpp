@@ -100,12 +100,15 @@ const S* packed_weight(const ConvolutionShape& s, const ParameterData<S>& weight
 ///     out = floor((extent + padding - dilation (kernel - 1) - 1) / stride) + 1
 ///
 /// Saves x (padded, unless with zeros) and weight. `parameter`, if given, is where weight comes from, and keeps its
-/// packed form for the next calls. options.algorithm also decides how the gradient of x is computed. Throws ShapeError
-/// for channels that do not fit and a kernel larger than the padded input; OptionError for options that fit no input.
+/// packed form for the next calls. options.algorithm also decides how the gradient of x is computed. `epilogue`, if
+/// given, follows in the same kernel, with its bias instead of `bias`; it has no gradient, so nothing may be recorded.
+/// Throws ShapeError for channels that do not fit and a kernel larger than the padded input; OptionError for options
+/// that fit no input and for an epilogue on a tape.
 /// torch.nn.functional.conv2d; padding modes as torch.nn.Conv2d.
 template <class S>
 Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight, const Variable<S, 1>& bias,
-                      const ConvolutionOptions& options = {}, const ParameterData<S>* parameter = nullptr) {
+                      const ConvolutionOptions& options = {}, const ParameterData<S>* parameter = nullptr,
+                      const GemmEpilogue<S>& epilogue = {}) {
   const Pair kernel(weight.dim(2), weight.dim(3));
   detail::check_convolution("conv2d", kernel, options.stride, options.padding, options.dilation, options.groups);
   Pads pads = options.padding.pads(kernel, options.dilation);
@@ -142,7 +145,10 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
   const detail::Scratch<S> made(parameter ? 0 : packed_convolution_size<S>(s));
   if (!parameter) pack_convolution(s, weight.data(), made.get());
   const S* packed = parameter ? detail::packed_weight(s, *parameter) : made.get();
-  convolution_forward(s, x.data(), packed, present(bias) ? bias.data() : nullptr, op.data(y));
+  attend::require<OptionError>(epilogue.nothing() || !op.records(), "conv2d",
+                               [] { return "an epilogue is given on a tape; it has no gradient"; });
+  const GemmEpilogue<S> with_bias{present(bias) ? bias.data() : nullptr};
+  convolution_forward(s, x.data(), packed, epilogue.nothing() ? with_bias : epilogue, op.data(y));
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
@@ -235,7 +241,7 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
         const auto packed = make_buffer<S>(packed_convolution_size<S>(s));
         pack_convolution(s, ws.get(), packed.get());
         const auto result = make_buffer<S>(dx.size);
-        convolution_forward(s, g, packed.get(), static_cast<const S*>(nullptr), result.get());
+        convolution_forward(s, g, packed.get(), GemmEpilogue<S>(), result.get());
         for (Index i = 0; i < dx.size; ++i) d[i] += result.get()[i];
       }
     });

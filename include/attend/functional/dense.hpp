@@ -28,14 +28,8 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
   if (!packed.columns) pack_b(Side::transposed, in, out, weight.data(), in, scratch.get());
   const S* columns = packed.columns ? packed.columns : scratch.get();
   const PlainRows<S> a{x.data(), in};
-  if (const S* b = present(bias) ? bias.data() : nullptr)
-    gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out,
-                [b](Index, Index count, Index col, Index cols, S* c, Index ld) {
-                  for (Index i = 0; i < count; ++i)
-                    for (Index j = 0; j < cols; ++j) c[i * ld + j] += b[col + j];
-                });
-  else
-    gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out);
+  gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out,
+              GemmEpilogue<S>{present(bias) ? bias.data() : nullptr});
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),

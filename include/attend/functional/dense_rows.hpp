@@ -27,14 +27,8 @@ Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight,
   const detail::Scratch<S> packed(packed_size<S>(in, count));
   pack_b(Side::transposed, in, count, weight.data() + row * in, in, packed.get());
   const PlainRows<S> a{x.data(), in};
-  if (const S* b = present(bias) ? bias.data() + entry : nullptr)
-    gemm_packed(rows, count, in, S(1), a, packed.get(), S(0), op.data(y), count,
-                [b](Index, Index lines, Index col, Index cols, S* c, Index ld) {
-                  for (Index i = 0; i < lines; ++i)
-                    for (Index j = 0; j < cols; ++j) c[i * ld + j] += b[col + j];
-                });
-  else
-    gemm_packed(rows, count, in, S(1), a, packed.get(), S(0), op.data(y), count);
+  gemm_packed(rows, count, in, S(1), a, packed.get(), S(0), op.data(y), count,
+              GemmEpilogue<S>{present(bias) ? bias.data() + entry : nullptr});
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = present(bias) ? op.slot(bias) : Slot{};
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),

@@ -7,34 +7,18 @@
 ATTEND_BEGIN
 namespace detail {
 
+/// Output channels in a task that goes over weights, `each` of them for one.
+inline Index weight_grain(Index each) { return std::max<Index>(1, 16384 / std::max<Index>(1, each)); }
+
 inline Gather convolution_gather(const ConvolutionShape& s) {
   Gather g;
   g.batch = s.batch, g.height = s.height, g.width = s.width;
   g.channels = s.group_in(), g.pixel = s.in_channels;
   g.rows_h = s.out_height, g.rows_w = s.out_width;
   g.step_h = s.stride.height, g.step_w = s.stride.width;
-  for (Index t = 0; t < s.kernel.height; ++t) g.offset_h.push_back(t * s.dilation.height - s.pad_top);
-  for (Index t = 0; t < s.kernel.width; ++t) g.offset_w.push_back(t * s.dilation.width - s.pad_left);
+  g.taps_h = TapRange::forward(s.kernel.height, s.dilation.height, s.pad_top);
+  g.taps_w = TapRange::forward(s.kernel.width, s.dilation.width, s.pad_left);
   return g;
-}
-
-/// The input cells first, first + stride, ... along one axis, all reached by the same taps; `offset` is where a tap's
-/// output lies relative to the cell's number. Taps descend, so that offsets ascend.
-struct ConvolutionPhase {
-  Index first = 0, count = 0;
-  std::vector<Index> taps, offsets;
-};
-inline ConvolutionPhase convolution_phase(Index first, Index extent, Index kernel, Index stride, Index dilation,
-                                          Index pad) {
-  ConvolutionPhase phase;
-  phase.first = first;
-  phase.count = first < extent ? (extent - first + stride - 1) / stride : 0;
-  for (Index t = kernel - 1; t >= 0; --t)
-    if ((first + pad - t * dilation) % stride == 0) {
-      phase.taps.push_back(t);
-      phase.offsets.push_back((first + pad - t * dilation) / stride);
-    }
-  return phase;
 }
 
 }  // namespace detail
@@ -77,9 +61,12 @@ void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
   }
   const detail::Scratch<S> turned(taps == 1 ? 0 : out * columns);
   for (Index g = 0; g < s.groups; ++g, weight += out * columns, packed += packed_size<S>(columns, out)) {
-    for (Index o = 0; o < out && taps > 1; ++o)
-      for (Index i = 0; i < in; ++i)
-        for (Index t = 0; t < taps; ++t) turned.get()[o * columns + t * in + i] = weight[(o * in + i) * taps + t];
+    if (taps > 1)
+      parallel_for(out, detail::weight_grain(columns), [&](Index begin, Index end) {
+        for (Index o = begin; o < end; ++o)
+          for (Index i = 0; i < in; ++i)
+            for (Index t = 0; t < taps; ++t) turned.get()[o * columns + t * in + i] = weight[(o * in + i) * taps + t];
+      });
     pack_b(Side::transposed, columns, out, taps > 1 ? turned.get() : weight, columns, packed);
   }
 }
@@ -96,25 +83,20 @@ void fill_pixels(Index pixels, Index channels, const S* bias, S* y) {
   });
 }
 
-/// y[b, oh, ow, o] = bias[o] + sum over taps (t, u) and channels c of o's group of
+/// y[b, oh, ow, o] = sum over taps (t, u) and channels c of o's group of
 ///                   weight[o, c, t, u] x[b, oh stride + t dilation - pad, ow stride + u dilation - pad, c]
-/// x: (batch, height, width, in)  packed: pack_convolution  bias: (out) or null  y: (batch, out_height, out_width, out)
+/// and then what `epilogue` says (its residual has the layout of y).
+/// x: (batch, height, width, in)  packed: pack_convolution  y: (batch, out_height, out_width, out)
 template <class S>
-void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed, const S* bias, S* y) {
-  if (s.winograd == 2) return winograd::convolve<2>(s, x, packed, bias, false, y);
-  if (s.winograd == 4) return winograd::convolve<4>(s, x, packed, bias, false, y);
-  if (s.depthwise()) return depthwise_forward(s, x, packed, bias, y);
+void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed, const GemmEpilogue<S>& epilogue,
+                         S* y) {
+  if (s.winograd == 2) return winograd::convolve<2>(s, x, packed, epilogue, false, y);
+  if (s.winograd == 4) return winograd::convolve<4>(s, x, packed, epilogue, false, y);
+  if (s.depthwise()) return depthwise_forward(s, x, packed, epilogue, y);
   const detail::Gather gather = detail::convolution_gather(s);
   const Index in = s.group_in(), out = s.group_out();
   for (Index g = 0; g < s.groups; ++g, packed += packed_size<S>(gather.columns(), out))
-    if (bias)
-      detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels,
-                             [b = bias + g * out](Index, Index rows, Index col, Index cols, S* c, Index ld) {
-                               for (Index i = 0; i < rows; ++i)
-                                 for (Index j = 0; j < cols; ++j) c[i * ld + j] += b[col + j];
-                             });
-    else
-      detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels);
+    detail::gather_product(gather, x + g * in, packed, out, S(0), y + g * out, s.out_channels, epilogue.at(0, g * out));
 }
 
 namespace detail {
@@ -128,7 +110,7 @@ void winograd_backward_input(const ConvolutionShape& s, const S* dy, const S* we
   turned.pad_top = 2 - s.pad_top, turned.pad_left = 2 - s.pad_left;
   const Scratch<S> packed(winograd::packed_size<S>(m, turned.in_channels, turned.out_channels));
   winograd::pack<m>(turned.in_channels, turned.out_channels, weight, 9 * s.in_channels, 9, true, packed.get());
-  winograd::convolve<m>(turned, dy, packed.get(), static_cast<const S*>(nullptr), true, dx);
+  winograd::convolve<m>(turned, dy, packed.get(), GemmEpilogue<S>(), true, dx);
 }
 
 }  // namespace detail
@@ -141,51 +123,54 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
   if (s.winograd == 4) return detail::winograd_backward_input<4>(s, dy, weight, dx);
   if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
-  struct Phase {
-    detail::Gather gather;
-    detail::Scatter to;
-    std::vector<std::shared_ptr<S> > packed;  // for each group
+  const auto phases = [&](Index extent, Index stride) { return std::min(stride, extent); };
+  const Index phases_w = phases(s.width, s.stride.width), all = phases(s.height, s.stride.height) * phases_w;
+  // What a phase reads and writes, of one sample; its weights follow those of the phases before it.
+  const auto phase = [&](Index p, detail::Gather& gather, detail::Scatter& to) {
+    const Index first_h = p / phases_w, first_w = p % phases_w;
+    gather.batch = 1, gather.height = s.out_height, gather.width = s.out_width;
+    gather.channels = out, gather.pixel = s.out_channels;
+    gather.rows_h = (s.height - first_h + s.stride.height - 1) / s.stride.height;
+    gather.rows_w = (s.width - first_w + s.stride.width - 1) / s.stride.width;
+    gather.taps_h = detail::TapRange::backward(first_h, s.kernel.height, s.stride.height, s.dilation.height, s.pad_top);
+    gather.taps_w = detail::TapRange::backward(first_w, s.kernel.width, s.stride.width, s.dilation.width, s.pad_left);
+    to = {s.height, s.width, s.in_channels, first_h, first_w, s.stride.height, s.stride.width};
   };
-  std::vector<Phase> phases;
-  for (Index first_h = 0; first_h < std::min(s.stride.height, s.height); ++first_h)
-    for (Index first_w = 0; first_w < std::min(s.stride.width, s.width); ++first_w) {
-      const auto rows =
-          detail::convolution_phase(first_h, s.height, s.kernel.height, s.stride.height, s.dilation.height, s.pad_top);
-      const auto columns =
-          detail::convolution_phase(first_w, s.width, s.kernel.width, s.stride.width, s.dilation.width, s.pad_left);
-      if (rows.taps.empty() || columns.taps.empty()) continue;
-      Phase phase;
-      detail::Gather& gather = phase.gather;
-      gather.height = s.out_height, gather.width = s.out_width;
-      gather.channels = out, gather.pixel = s.out_channels;
-      gather.rows_h = rows.count, gather.rows_w = columns.count;
-      gather.offset_h = rows.offsets, gather.offset_w = columns.offsets;
-      phase.to = {s.height, s.width, s.in_channels, first_h, first_w, s.stride.height, s.stride.width};
-      const detail::Scratch<S> turned(gather.columns() * in);
-      for (Index g = 0; g < s.groups; ++g) {
-        S* to_tap = turned.get();
-        for (const Index t : rows.taps)
-          for (const Index u : columns.taps)
-            for (Index o = 0; o < out; ++o)
-              for (Index i = 0; i < in; ++i)
-                *to_tap++ = weight[((g * out + o) * in + i) * taps + t * s.kernel.width + u];
-        phase.packed.push_back(make_buffer<S>(packed_size<S>(gather.columns(), in)));
-        pack_b(Side::plain, gather.columns(), in, turned.get(), in, phase.packed.back().get());
-      }
-      phases.push_back(std::move(phase));
+  detail::Gather gather;
+  detail::Scatter to;
+  const Index all_weights = s.groups * packed_size<S>(out * taps, in);  // every tap belongs to one phase
+  const detail::Scratch<S> turned(out * taps * in), packed(all_weights);
+  S* packed_to = packed.get();
+  for (Index p = 0; p < all; ++p) {
+    phase(p, gather, to);
+    const detail::TapRange &rows = gather.taps_h, &columns = gather.taps_w;
+    for (Index g = 0; g < s.groups && gather.taps() > 0; ++g, packed_to += packed_size<S>(gather.columns(), in)) {
+      parallel_for(out, detail::weight_grain(taps * in), [&](Index begin, Index end) {
+        for (Index o = begin; o < end; ++o)
+          for (Index i = 0; i < in; ++i) {
+            const S* from = weight + ((g * out + o) * in + i) * taps;
+            for (Index t = 0; t < rows.count; ++t)
+              for (Index u = 0; u < columns.count; ++u)
+                turned.get()[((t * columns.count + u) * out + o) * in + i] =
+                    from[(rows.tap + t * rows.tap_step) * s.kernel.width + columns.tap + u * columns.tap_step];
+          }
+      });
+      pack_b(Side::plain, gather.columns(), in, turned.get(), in, packed_to);
     }
+  }
   // Several phases meet in the same cache lines: a few samples at a time.
-  const Index samples =
-      phases.size() == 1 ? s.batch : std::max<Index>(1, 4096 / std::max<Index>(1, s.height * s.width));
+  const Index samples = all == 1 ? s.batch : std::max<Index>(1, 4096 / std::max<Index>(1, s.height * s.width));
   parallel_for(s.batch, samples, [&](Index begin, Index end) {
-    for (const Phase& phase : phases) {
-      detail::Gather gather = phase.gather;
-      gather.batch = end - begin;
-      const S* from = dy + begin * s.out_height * s.out_width * s.out_channels;
-      S* to = dx + begin * s.height * s.width * s.in_channels;
-      for (Index g = 0; g < s.groups; ++g)
-        detail::add_gather_product(gather, from + g * out, phase.packed[static_cast<std::size_t>(g)].get(), in,
-                                   phase.to, to + g * in);
+    const S* from = dy + begin * s.out_height * s.out_width * s.out_channels;
+    S* const target = dx + begin * s.height * s.width * s.in_channels;
+    const S* weights = packed.get();
+    detail::Gather source;
+    detail::Scatter grid;
+    for (Index p = 0; p < all; ++p) {
+      phase(p, source, grid);
+      source.batch = end - begin;
+      for (Index g = 0; g < s.groups && source.taps() > 0; ++g, weights += packed_size<S>(source.columns(), in))
+        detail::add_gather_product(source, from + g * out, weights, in, grid, target + g * in);
     }
   });
 }
@@ -199,10 +184,14 @@ void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S*
   const detail::Scratch<S> product(gather.columns() * out);
   for (Index g = 0; g < s.groups; ++g) {
     detail::gather_transposed_product(gather, x + g * in, dy + g * out, s.out_channels, out, product.get());
-    for (Index t = 0; t < taps; ++t)
-      for (Index i = 0; i < in; ++i)
-        for (Index o = 0; o < out; ++o)
-          dweight[((g * out + o) * in + i) * taps + t] += product.get()[(t * in + i) * out + o];
+    constexpr Index line = 16;  // of the product
+    parallel_for((out + line - 1) / line, detail::weight_grain(line * taps * in), [&](Index begin, Index end) {
+      for (Index block = begin; block < end; ++block)
+        for (Index i = 0; i < in; ++i)
+          for (Index t = 0; t < taps; ++t)
+            for (Index o = block * line; o < std::min(out, (block + 1) * line); ++o)
+              dweight[((g * out + o) * in + i) * taps + t] += product.get()[(t * in + i) * out + o];
+    });
   }
 }
 

@@ -1,4 +1,6 @@
 #pragma once
+#include <numeric>
+
 #include "attend/core/threads.hpp"
 #include "attend/kernels/window.hpp"
 
@@ -48,6 +50,32 @@ inline std::pair<Index, Index> taps_inside(Index start, Index kernel, Index dila
   const Index last = start >= extent ? 0 : (extent - start + dilation - 1) / dilation;
   return {std::min(first, kernel), std::max(std::min(first, kernel), std::min(last, kernel))};
 }
+
+/// The taps along one axis that reach the cells of a grid, in ascending order of the source: tap + i tap_step is read
+/// at source cell j step + offset + i offset_step for cell j of the grid.
+struct TapRange {
+  Index count = 0, tap = 0, tap_step = 1, offset = 0, offset_step = 1;
+
+  Index span() const { return (count - 1) * offset_step; }
+  /// Of cell j, the taps [first, second) inside the source.
+  std::pair<Index, Index> inside(Index j, Index step, Index extent) const {
+    return taps_inside(j * step + offset, count, offset_step, extent);
+  }
+  /// All taps, from a grid of outputs to the inputs.
+  static TapRange forward(Index kernel, Index dilation, Index pad) { return {kernel, 0, 1, -pad, dilation}; }
+  /// From the grid of inputs first, first + stride, ... to the outputs that read them.
+  static TapRange backward(Index first, Index kernel, Index stride, Index dilation, Index pad) {
+    const Index common = std::gcd(stride, dilation), tap_step = stride / common;
+    TapRange range{0, 0, -tap_step, 0, dilation / common};
+    for (Index t = 0; t < std::min(kernel, tap_step); ++t)
+      if ((first + pad - t * dilation) % stride == 0) {
+        range.count = (kernel - t + tap_step - 1) / tap_step;
+        range.tap = t + (range.count - 1) * tap_step;
+        range.offset = (first + pad - range.tap * dilation) / stride;
+      }
+    return range;
+  }
+};
 
 constexpr Index channel_block = 32;  // channels that a loop over taps keeps in registers
 

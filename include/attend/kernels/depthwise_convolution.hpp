@@ -2,6 +2,8 @@
 #define ATTEND_KERNELS_DEPTHWISE_CONVOLUTION
 #include "attend/core/recycler.hpp"
 #include "attend/kernels/convolution_shape.hpp"
+#include "attend/kernels/gemm_tile.hpp"
+#include "attend/simd/vector.hpp"
 
 #define ATTEND_KERNELS "attend/kernels/depthwise_convolution.hpp"
 #include "attend/simd/for_each_isa.hpp"
@@ -9,63 +11,143 @@
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
 
-/// y[.., c] = bias[c] + sum over taps of w[tap, c] x[.., c];  w: (kh, kw, channels)
+namespace depthwise {
+
+/// One line of results: y[j y_step] = sum over rows t and columns u of taps of w[t, u] x[t, j x_step + offset u],
+/// channel by channel.
 template <class S>
-void depthwise_forward(const ConvolutionShape& s, const S* x, const S* w, const S* bias, S* y) {
-  const Index c_all = s.out_channels;
-  const Index grain =
-      std::max<Index>(1, 16384 / std::max<Index>(1, s.out_width * c_all * s.kernel.height * s.kernel.width));
-  parallel_for(s.batch * s.out_height, grain, [&](Index begin, Index end) {
-    for (Index line = begin; line < end; ++line) {
-      const Index b = line / s.out_height, top = line % s.out_height * s.stride.height - s.pad_top;
-      const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
-      for (Index ow = 0; ow < s.out_width; ++ow) {
-        const Index left = ow * s.stride.width - s.pad_left;
-        const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
-        S* out = y + (line * s.out_width + ow) * c_all;
-        const auto block = [&, t0 = t0, t1 = t1, u0 = u0, u1 = u1](Index c, auto count) {
-          S sum[detail::channel_block];
-          for (Index i = 0; i < count; ++i) sum[i] = bias ? bias[c + i] : S(0);
-          for (Index t = t0; t < t1; ++t)
-            for (Index u = u0; u < u1; ++u) {
-              const S* from =
-                  x + ((b * s.height + top + t * s.dilation.height) * s.width + left + u * s.dilation.width) * c_all +
-                  c;
-              const S* weight = w + (t * s.kernel.width + u) * c_all + c;
-              for (Index i = 0; i < count; ++i) sum[i] += from[i] * weight[i];
-            }
-          for (Index i = 0; i < count; ++i) out[c + i] = sum[i];
-        };
-        Index c = 0;
-        for (; c + detail::channel_block <= c_all; c += detail::channel_block)
-          block(c, std::integral_constant<Index, detail::channel_block>());
-        if (c < c_all) block(c, c_all - c);
+struct Line {
+  Index channels;
+  const S* x;  // cell 0 of the source line of the first row of taps
+  Index x_row, x_width, x_step;
+  const S* w;  // of the first row and column
+  Index w_row, w_column;
+  Index rows;  // of taps inside the source
+  detail::TapRange columns;
+  S* y;
+  Index y_step, count;
+  bool adds;                 // to what y holds
+  GemmEpilogue<S> epilogue;  // of this line
+};
+
+/// Results j ... j + n - 1, whose columns [u0, u1) of taps lie inside: they share the loads of the taps.
+template <int n, class S>
+ATTEND_OUT_OF_LINE void columns(const Line<S>& line, Index j, Index u0, Index u1) {
+  using V = simd::Vector<S>;
+  constexpr Index lanes = simd::lanes<S>;
+  const Index pixel = line.channels, next = line.x_step * pixel, next_y = line.y_step * pixel;
+  const S *const x = line.x + (j * line.x_step + line.columns.offset + u0 * line.columns.offset_step) * pixel,
+                 *const w = line.w + u0 * line.w_column;
+  const Index x_column = line.columns.offset_step * pixel;
+  S* const y = line.y + j * next_y;
+  const auto run = [&](Index c, const auto& load, const auto& store) {
+    V sum[n] = {};
+    for (Index t = 0; t < line.rows; ++t) {
+      const S *from = x + t * line.x_row + c, *tap = w + t * line.w_row + c;
+      for (Index u = u0; u < u1; ++u, from += x_column, tap += line.w_column) {
+        const V factor = load(tap);
+#pragma GCC unroll 8
+        for (int q = 0; q < n; ++q) sum[q] = simd::multiply_add(factor, load(from + q * next), sum[q]);
       }
     }
-  });
+    const V bias = line.epilogue.bias ? load(line.epilogue.bias + c) : V{};
+    const V scale = line.epilogue.scale ? load(line.epilogue.scale + c) : simd::all<V>(S(1));
+#pragma GCC unroll 8
+    for (int q = 0; q < n; ++q) {
+      S* const to = y + q * next_y + c;
+      sum[q] = simd::multiply_add(sum[q], scale, bias);
+      if (line.adds) sum[q] += load(to);
+      if (line.epilogue.residual) sum[q] += load(line.epilogue.residual + (to - line.y));
+      if (line.epilogue.relu) sum[q] = simd::select(sum[q] < S(0), V{}, sum[q]);
+      store(to, sum[q]);
+    }
+  };
+  Index c = 0;
+  for (; c + lanes <= pixel; c += lanes)
+    run(
+        c, [](const S* p) { return simd::load(p); }, [](S* p, V v) { simd::store(p, v); });
+  if (const Index left = pixel - c; left > 0)
+    run(
+        c, [left](const S* p) { return simd::load_part(p, left); },
+        [left](S* p, V v) { simd::store_part(p, v, left); });
+}
+
+template <class S>
+void run(const Line<S>& line) {
+  constexpr int together = 4;
+  const detail::TapRange& taps = line.columns;
+  const auto whole = [&](Index j) {  // all columns of taps inside the source
+    return j * line.x_step + taps.offset >= 0 && j * line.x_step + taps.offset + taps.span() < line.x_width;
+  };
+  for (Index j = 0; j < line.count;) {
+    if (j + together <= line.count && whole(j) && whole(j + together - 1)) {
+      columns<together>(line, j, 0, taps.count);
+      j += together;
+    } else {
+      const auto [u0, u1] = taps.inside(j, line.x_step, line.x_width);
+      columns<1>(line, j++, u0, u1);
+    }
+  }
+}
+
+inline Index grain(Index line) { return std::max<Index>(1, 32768 / std::max<Index>(1, line)); }
+
+}  // namespace depthwise
+
+/// y[.., c] = sum over taps of w[tap, c] x[.., c], then `epilogue`;  w: (kh, kw, channels)
+template <class S>
+void depthwise_forward(const ConvolutionShape& s, const S* x, const S* w, const GemmEpilogue<S>& epilogue, S* y) {
+  const Index channels = s.out_channels, width = s.width * channels;
+  const auto rows = detail::TapRange::forward(s.kernel.height, s.dilation.height, s.pad_top);
+  const auto columns = detail::TapRange::forward(s.kernel.width, s.dilation.width, s.pad_left);
+  parallel_for(
+      s.batch * s.out_height, depthwise::grain(s.out_width * channels * s.kernel.height * s.kernel.width),
+      [&](Index begin, Index end) {
+        for (Index l = begin; l < end; ++l) {
+          const Index b = l / s.out_height, i = l % s.out_height, first = i * s.stride.height + rows.offset;
+          const auto [t0, t1] = rows.inside(i, s.stride.height, s.height);
+          depthwise::run(depthwise::Line<S>{
+              channels, x + (b * s.height + first + t0 * s.dilation.height) * width, s.dilation.height * width, s.width,
+              s.stride.width, w + t0 * s.kernel.width * channels, s.kernel.width * channels, channels, t1 - t0, columns,
+              y + l * s.out_width * channels, 1, s.out_width, false, epilogue.at(l * s.out_width, 0)});
+        }
+      });
 }
 
 /// dx += the transpose;  weight: (channels, 1, kh, kw)
 template <class S>
 void depthwise_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
-  const Index c_all = s.out_channels, taps = s.kernel.height * s.kernel.width;
-  const auto w = make_buffer<S>(taps * c_all);
-  for (Index t = 0; t < taps; ++t)
-    for (Index c = 0; c < c_all; ++c) w.get()[t * c_all + c] = weight[c * taps + t];
-  detail::for_each_channel_block(s.batch, c_all, [&](Index b, Index c0, Index c1) {
-    for (Index oh = 0; oh < s.out_height; ++oh) {
-      const Index top = oh * s.stride.height - s.pad_top;
-      const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
-      for (Index ow = 0; ow < s.out_width; ++ow) {
-        const Index left = ow * s.stride.width - s.pad_left;
-        const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
-        const S* from = dy + ((b * s.out_height + oh) * s.out_width + ow) * c_all;
-        for (Index t = t0; t < t1; ++t)
-          for (Index u = u0; u < u1; ++u) {
-            S* to = dx + ((b * s.height + top + t * s.dilation.height) * s.width + left + u * s.dilation.width) * c_all;
-            const S* tap = w.get() + (t * s.kernel.width + u) * c_all;
-            for (Index c = c0; c < c1; ++c) to[c] += from[c] * tap[c];
-          }
+  const Index channels = s.out_channels, taps = s.kernel.height * s.kernel.width, width = s.out_width * channels;
+  const auto turned = make_buffer<S>(taps * channels);
+  S* const w = turned.get();
+  for (Index c = 0; c < channels; ++c)
+    for (Index t = 0; t < taps; ++t) w[t * channels + c] = weight[c * taps + t];
+  parallel_for(s.batch * s.height, depthwise::grain(s.width * channels * taps), [&](Index begin, Index end) {
+    for (Index l = begin; l < end; ++l) {
+      const Index b = l / s.height, h = l % s.height, i = h / s.stride.height;
+      const auto rows = detail::TapRange::backward(h % s.stride.height, s.kernel.height, s.stride.height,
+                                                   s.dilation.height, s.pad_top);
+      const auto [t0, t1] = rows.inside(i, 1, s.out_height);
+      if (t0 == t1) continue;
+      for (Index first = 0; first < std::min(s.stride.width, s.width); ++first) {
+        const auto columns =
+            detail::TapRange::backward(first, s.kernel.width, s.stride.width, s.dilation.width, s.pad_left);
+        const Index tap = (rows.tap + t0 * rows.tap_step) * s.kernel.width + columns.tap;
+        depthwise::run(depthwise::Line<S>{channels,
+                                          dy + (b * s.out_height + i + rows.offset + t0 * rows.offset_step) * width,
+                                          rows.offset_step * width,
+                                          s.out_width,
+                                          1,
+                                          w + tap * channels,
+                                          rows.tap_step * s.kernel.width * channels,
+                                          columns.tap_step * channels,
+                                          t1 - t0,
+                                          columns,
+                                          dx + (l * s.width + first) * channels,
+                                          s.stride.width,
+                                          (s.width - first + s.stride.width - 1) / s.stride.width,
+                                          true,
+                                          {}});
       }
     }
   });
@@ -75,36 +157,66 @@ void depthwise_backward_input(const ConvolutionShape& s, const S* dy, const S* w
 /// them in order.
 template <class S>
 void depthwise_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, S* dweight) {
-  const Index c_all = s.out_channels, taps = s.kernel.height * s.kernel.width, lines = s.batch * s.out_height;
+  using V = simd::Vector<S>;
+  constexpr Index lanes = simd::lanes<S>;
+  constexpr int vectors = 4;  // of channels together, and two sums of each: to hide the latency of an addition
+  const Index channels = s.out_channels, padded = (channels + lanes - 1) / lanes * lanes,
+              taps = s.kernel.height * s.kernel.width, lines = s.batch * s.out_height;
   if (lines == 0) return;
+  const auto columns = detail::TapRange::forward(s.kernel.width, s.dilation.width, s.pad_left);
   const Index unit = std::max<Index>(1, 1024 / std::max<Index>(1, s.out_width)), units = (lines + unit - 1) / unit;
-  const auto partial = make_buffer<S>(units * taps * c_all);
+  const auto partial = make_buffer<S>(units * taps * padded);
   parallel_for(lines, unit, [&](Index begin, Index end) {
-    S* sums = partial.get() + begin / unit * taps * c_all;
-    std::fill_n(sums, taps * c_all, S(0));
+    S* const sums = partial.get() + begin / unit * taps * padded;
+    std::fill_n(sums, taps * padded, S(0));
     for (Index line = begin; line < end; ++line) {
       const Index b = line / s.out_height, top = line % s.out_height * s.stride.height - s.pad_top;
       const auto [t0, t1] = detail::taps_inside(top, s.kernel.height, s.dilation.height, s.height);
-      for (Index ow = 0; ow < s.out_width; ++ow) {
-        const Index left = ow * s.stride.width - s.pad_left;
-        const auto [u0, u1] = detail::taps_inside(left, s.kernel.width, s.dilation.width, s.width);
-        const S* d = dy + (line * s.out_width + ow) * c_all;
-        for (Index t = t0; t < t1; ++t)
-          for (Index u = u0; u < u1; ++u) {
-            const S* from =
-                x + ((b * s.height + top + t * s.dilation.height) * s.width + left + u * s.dilation.width) * c_all;
-            S* sum = sums + (t * s.kernel.width + u) * c_all;
-            for (Index c = 0; c < c_all; ++c) sum[c] += d[c] * from[c];
-          }
-      }
+      for (Index t = t0; t < t1; ++t)
+        for (Index u = 0; u < s.kernel.width; ++u) {
+          // outputs whose tap u lies inside the map
+          const Index left = columns.offset + u * columns.offset_step;
+          const auto [j0, j1] = detail::taps_inside(left, s.out_width, s.stride.width, s.width);
+          const S* const d = dy + (line * s.out_width + j0) * channels;
+          const S* const from =
+              x + ((b * s.height + top + t * s.dilation.height) * s.width + left + j0 * s.stride.width) * channels;
+          S* const sum = sums + (t * s.kernel.width + u) * padded;
+          const Index step = s.stride.width * channels, count = j1 - j0;
+          const auto add = [&](Index c, auto width, const auto& load) {
+            constexpr int n = decltype(width)::value;
+            V even[n] = {}, odd[n] = {};
+            Index j = 0;
+            for (; j + 2 <= count; j += 2)
+#pragma GCC unroll 8
+              for (int v = 0; v < n; ++v) {
+                const S *g = d + j * channels + c + v * lanes, *p = from + j * step + c + v * lanes;
+                even[v] = simd::multiply_add(load(g), load(p), even[v]);
+                odd[v] = simd::multiply_add(load(g + channels), load(p + step), odd[v]);
+              }
+#pragma GCC unroll 8
+            for (int v = 0; v < n; ++v) {
+              if (j < count)
+                even[v] = simd::multiply_add(load(d + j * channels + c + v * lanes),
+                                             load(from + j * step + c + v * lanes), even[v]);
+              S* const to = sum + c + v * lanes;
+              simd::store(to, simd::load(to) + (even[v] + odd[v]));
+            }
+          };
+          const auto whole = [](const S* p) { return simd::load(p); };
+          Index c = 0;
+          for (; c + vectors * lanes <= channels; c += vectors * lanes)
+            add(c, std::integral_constant<int, vectors>(), whole);
+          for (; c + lanes <= channels; c += lanes) add(c, std::integral_constant<int, 1>(), whole);
+          if (const Index left_over = channels - c; left_over > 0)
+            add(c, std::integral_constant<int, 1>(), [left_over](const S* p) { return simd::load_part(p, left_over); });
+        }
     }
   });
-  for (Index c = 0; c < c_all; ++c)
-    for (Index t = 0; t < taps; ++t) {
-      S sum = 0;
-      for (Index u = 0; u < units; ++u) sum += partial.get()[(u * taps + t) * c_all + c];
-      dweight[c * taps + t] += sum;
-    }
+  for (Index u = 1; u < units; ++u)
+    for (Index i = 0; i < taps * padded; i += lanes)
+      simd::store(partial.get() + i, simd::load(partial.get() + i) + simd::load(partial.get() + u * taps * padded + i));
+  for (Index c = 0; c < channels; ++c)
+    for (Index t = 0; t < taps; ++t) dweight[c * taps + t] += partial.get()[t * padded + c];
 }
 
 ATTEND_END_ISA

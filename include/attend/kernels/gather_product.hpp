@@ -2,35 +2,33 @@
 #ifndef ATTEND_KERNELS_GATHER_PRODUCT
 #define ATTEND_KERNELS_GATHER_PRODUCT
 #include <algorithm>
-#include <vector>
 
+#include "attend/kernels/convolution_shape.hpp"
 #include "attend/kernels/gemm.hpp"
 
 ATTEND_BEGIN
 namespace detail {
 
 /// The matrix G whose row (b, i, j) holds, one tap after another, the `channels` numbers of the source pixel
-/// (b, i step_h + offset_h[t], j step_w + offset_w[u]), or zeros where that lies outside. Offsets ascend.
+/// (b, i step_h + offset of t, j step_w + offset of u), or zeros where that lies outside.
 struct Gather {
   Index batch = 0, height = 0, width = 0;  // of the source
   Index channels = 0;                      // read per tap
   Index pixel = 0;                         // numbers from one source pixel to the next
   Index rows_h = 0, rows_w = 0;            // rows of G per sample
   Index step_h = 1, step_w = 1;
-  std::vector<Index> offset_h, offset_w;
+  TapRange taps_h, taps_w;
 
   Index rows() const { return batch * rows_h * rows_w; }
-  Index taps() const { return static_cast<Index>(offset_h.size() * offset_w.size()); }
+  Index taps() const { return taps_h.count * taps_w.count; }
   Index columns() const { return taps() * channels; }
   /// G is the source itself.
   bool plain() const {
-    return taps() == 1 && offset_h[0] == 0 && offset_w[0] == 0 && step_h == 1 && step_w == 1 && rows_h == height &&
+    return taps() == 1 && taps_h.offset == 0 && taps_w.offset == 0 && step_h == 1 && step_w == 1 && rows_h == height &&
            rows_w == width;
   }
   /// The taps of one kernel row lie side by side in memory.
-  bool runs() const {
-    return pixel == channels && offset_w.back() - offset_w.front() + 1 == static_cast<Index>(offset_w.size());
-  }
+  bool runs() const { return pixel == channels && (taps_w.count == 1 || taps_w.offset_step == 1); }
 };
 
 /// A pixel grid inside a feature map: row (b, i, j) is pixel (b, first_h + i step_h, first_w + j step_w).
@@ -52,17 +50,27 @@ ATTEND_BEGIN_ISA
 
 namespace detail {
 
-template <class S>
-ATTEND_INLINE void copy_run(const S* from, Index count, S* to) {
-  if (count > 64) {
-    std::copy_n(from, count, to);
-    return;
-  }
-  for (Index i = 0; i < count; ++i) to[i] = from[i];
+/// For runs of a few numbers and more: the last vector overlaps the one before.
+template <int n, class S>
+ATTEND_INLINE void copy_ends(const S* from, Index count, S* to) {
+  std::memcpy(to, from, n * sizeof(S));
+  std::memcpy(to + count - n, from + count - n, n * sizeof(S));
 }
 template <class S>
-ATTEND_INLINE void zero_run(Index count, S* to) {
-  for (Index i = 0; i < count; ++i) to[i] = S(0);
+ATTEND_INLINE void copy_run(const S* from, Index count, S* to) {
+  constexpr Index lanes = simd::lanes<S>;
+  if (count >= lanes) {
+    for (Index i = 0; i + lanes < count; i += lanes) simd::store(to + i, simd::load(from + i));
+    simd::store(to + count - lanes, simd::load(from + count - lanes));
+  } else if (count >= 8) {
+    copy_ends<8>(from, count, to);
+  } else if (count >= 4) {
+    copy_ends<4>(from, count, to);
+  } else if (count >= 2) {
+    copy_ends<2>(from, count, to);
+  } else if (count == 1) {
+    *to = *from;
+  }
 }
 
 /// Block of G: rows [row, row + rows), columns [k0, k0 + depth), into out[i ld + l].
@@ -73,41 +81,35 @@ void gather_block(const Gather& g, const S* source, Index row, Index rows, Index
   struct Piece {
     Index h, w, first, count;
   };
-  constexpr std::size_t enough = 32;
-  Piece few[enough];
-  std::vector<Piece> many;
-  std::size_t pieces = 0;
-  const Index taps_w = static_cast<Index>(g.offset_w.size()), unit = runs ? taps_w * g.channels : g.channels;
-  for (Index k = k0; k < k0 + depth; ++pieces) {
-    const Index number = k / unit, first = k % unit, count = std::min(unit - first, k0 + depth - k);
-    const Index t = runs ? number : number / taps_w, u = runs ? 0 : number % taps_w;
-    const Piece piece{g.offset_h[static_cast<std::size_t>(t)], g.offset_w[static_cast<std::size_t>(u)], first, count};
-    if (pieces < enough)
-      few[pieces] = piece;
-    else
-      many.push_back(piece);
-    k += count;
+  Piece pieces[KBlocks::largest];
+  Index all = 0;
+  const Index unit = runs ? g.taps_w.count * g.channels : g.channels;
+  for (Index k = k0; k < k0 + depth; k += pieces[all++].count) {
+    const Index number = k / unit, first = k % unit;
+    const Index t = runs ? number : number / g.taps_w.count, u = runs ? 0 : number % g.taps_w.count;
+    pieces[all] = {g.taps_h.offset + t * g.taps_h.offset_step, g.taps_w.offset + u * g.taps_w.offset_step, first,
+                   std::min(unit - first, k0 + depth - k)};
   }
   Index j = row % g.rows_w, i = row / g.rows_w % g.rows_h, b = row / (g.rows_w * g.rows_h);
   for (Index r = 0; r < rows; ++r) {
     S* to = out + r * ld;
-    for (std::size_t p = 0; p < pieces; ++p) {
-      const Piece& piece = p < enough ? few[p] : many[p - enough];
+    for (Index p = 0; p < all; ++p) {
+      const Piece& piece = pieces[p];
       const Index h = i * g.step_h + piece.h, w = j * g.step_w + piece.w, count = piece.count;
       if (h < 0 || h >= g.height) {
-        zero_run(count, to);
+        std::fill_n(to, count, S(0));
       } else if (const S* line = source + (b * g.height + h) * g.width * g.pixel; runs) {
         const Index start = w * g.channels + piece.first, end = g.width * g.channels;
         if (start >= 0 && start + count <= end) {
           copy_run(line + start, count, to);
         } else {
           const Index low = std::clamp<Index>(-start, 0, count), high = std::clamp<Index>(end - start, low, count);
-          zero_run(low, to);
-          if (low < high) copy_run(line + start + low, high - low, to + low);
-          zero_run(count - high, to + high);
+          std::fill_n(to, low, S(0));
+          copy_run(line + start + low, high - low, to + low);
+          std::fill_n(to + high, count - high, S(0));
         }
       } else if (w < 0 || w >= g.width) {
-        zero_run(count, to);
+        std::fill_n(to, count, S(0));
       } else {
         copy_run(line + w * g.pixel + piece.first, count, to);
       }
@@ -122,9 +124,9 @@ void gather_block(const Gather& g, const S* source, Index row, Index rows, Index
 
 /// target = beta target + G B, where row r of the target is n numbers at target + r ld;  packed: B (g.columns(), n) by
 /// pack_b. `epilogue` as of gemm_packed.
-template <class S, class Epilogue = NoEpilogue>
+template <class S>
 void gather_product(const Gather& g, const S* source, const S* packed, Index n, S beta, S* target, Index ld,
-                    const Epilogue& epilogue = {}) {
+                    const GemmEpilogue<S>& epilogue = {}) {
   if (g.plain())
     return gemm_packed(g.rows(), n, g.columns(), S(1), PlainRows<S>{source, g.pixel}, packed, beta, target, ld,
                        epilogue);
@@ -158,7 +160,7 @@ void gather_transposed_product(const Gather& g, const S* source, const S* d, Ind
   const Index k = g.columns(), rows = g.rows();
   std::fill_n(product, k * n, S(0));
   if (k == 0 || n == 0 || rows == 0) return;
-  const Index unit = std::max<Index>(512, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
+  const Index unit = std::max<Index>(2048, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
   const Scratch<S> partial(units > 1 ? units * k * n : 0);
   const bool plain = g.plain();
   parallel_for(rows, unit, [&](Index begin, Index end) {

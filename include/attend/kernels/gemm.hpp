@@ -107,7 +107,7 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
   if (k > 0 && strips.packed_cols > 0) detail::pack_columns(side_b, k, strips.in_place_cols, n, b, ldb, packed.get());
   strips.packed = packed.get();
   const auto run = [&](auto skips, const auto& rows) {
-    detail::multiply<decltype(skips)::value>(m, n, k, alpha, rows, strips, beta, c, ldc, NoEpilogue());
+    detail::multiply<decltype(skips)::value>(m, n, k, alpha, rows, strips, beta, c, ldc);
   };
   const bool finite = zeros == Zeros::multiplied || k == 0 ||
                       (side_b == Side::plain ? detail::all_finite(k, n, b, ldb) : detail::all_finite(n, k, b, ldb));

@@ -13,8 +13,7 @@
 ///     gemm_packed(pixels, out_channels, taps * channels, S(1), patches, packed.get(), S(0), y, out_channels);
 ///
 /// Each block is asked for once per block of columns of C (mostly once), from any thread. Rows may be cut anywhere, k
-/// only where `KBlocks` says. The optional epilogue(row, rows, col, cols, c, ldc) sees every part of C once, finished
-/// and still in the cache; c points to its element (row, col).
+/// only where `KBlocks` says. A GemmEpilogue is applied to the elements of C as they are finished, in registers.
 #ifndef ATTEND_KERNELS_GEMM_PACKED
 #define ATTEND_KERNELS_GEMM_PACKED
 #include <algorithm>
@@ -63,11 +62,6 @@ template <class S, Side order = Side::plain, class F>
 MadeRows<S, order, F> made_rows(F f) {
   return {f};
 }
-
-struct NoEpilogue {
-  template <class S>
-  void operator()(Index, Index, Index, Index, S*, Index) const {}
-};
 
 namespace detail {
 
@@ -214,20 +208,21 @@ void pack_columns(Side side, Index k, Index from, Index n, const S* b, Index ld,
 }
 
 /// All of k for rows [row, row_end) and columns [col, col_end) of C; col and col_end lie on strips.
-template <bool skips_zeros, class S, class A, class Epilogue>
+template <bool skips_zeros, class S, class A>
 void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, Index k, S alpha, const A& a,
-                   const Strips<S>& b, S beta, S* c, Index ldc, const Epilogue& epilogue, S* scratch) {
+                   const Strips<S>& b, S beta, S* c, Index ldc, const GemmEpilogue<S>& epilogue, S* scratch) {
   using namespace gemm_tile;
   constexpr int height = skips_zeros ? 1 : static_cast<int>(tile_rows);  // skipping is rare, and slow anyway
   const KBlocks blocks(k);
   const Index rows = row_end - row, whole = rows / height * height, rest = rows - whole;
   S *made = scratch, *tail = scratch + (A::in_place ? 0 : blocks.depth * (rows + height));
-  const bool scales = beta != S(0) && beta != S(1);
-  if (scales || k == 0)
+  if (beta != S(0) && beta != S(1))
     for (Index i = row; i < row_end; ++i)
-      for (Index j = col; j < std::min(col_end, n); ++j) c[i * ldc + j] = beta == S(0) ? S(0) : beta * c[i * ldc + j];
-  for (Index k0 = 0; k0 < k; k0 = blocks.end(k0)) {
+      for (Index j = col; j < std::min(col_end, n); ++j) c[i * ldc + j] *= beta;
+  Index k0 = 0;
+  do {  // once also for k = 0
     const Index depth = blocks.end(k0) - k0;
+    const bool finishes = k0 + depth >= k && !epilogue.nothing();
     Index lda = 0;
     if constexpr (A::in_place)
       lda = a.ld;
@@ -260,11 +255,14 @@ void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, 
                      cols,
                      alpha,
                      k0 > 0 || beta != S(0),
-                     A::in_place && j == col};
+                     A::in_place && j == col,
+                     finishes,
+                     epilogue.at(row, j)};
         for (Index i = 0; i < whole; i += height) {
           run<height, width, A::side, skips_zeros>(tile);
           tile.a += A::side == Side::plain ? height * lda : height;
           tile.c += height * ldc;
+          tile.epilogue = tile.epilogue.at(height, 0);
         }
         if constexpr (height > 1) {
           if (rest == 0) return;
@@ -278,7 +276,7 @@ void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, 
       };
       if (vectors == 6)
         run<1, 6, A::side, skips_zeros>(Tile<S>{depth, block, strip, c + row * ldc + j, lda, strip_ld, ldc, 1, cols,
-                                                alpha, k0 > 0 || beta != S(0), false});
+                                                alpha, k0 > 0 || beta != S(0), false, finishes, epilogue.at(row, j)});
       else if (vectors == 3)
         strips(std::integral_constant<int, 3>());
       else if (vectors == 2)
@@ -287,19 +285,19 @@ void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, 
         strips(std::integral_constant<int, 1>());
       j += vectors * lanes<S>;
     }
-  }
-  if constexpr (!std::is_same_v<Epilogue, NoEpilogue>)
-    epilogue(row, rows, col, std::min(col_end, n) - col, c + row * ldc + col, ldc);
+    k0 = blocks.end(k0);
+  } while (k0 < k);
 }
 
 /// C = alpha A B + beta C, cut for the cache and, when large, for the threads. The cut changes no result.
-template <bool skips_zeros, class S, class A, class Epilogue>
+template <bool skips_zeros, class S, class A>
 void multiply(Index m, Index n, Index k, S alpha, const A& a, const Strips<S>& b, S beta, S* c, Index ldc,
-              const Epilogue& epilogue) {
+              const GemmEpilogue<S>& epilogue = {}) {
   constexpr Index height = gemm_tile::tile_rows, step = gemm_tile::tile_vectors * gemm_tile::lanes<S>;
   const Index all_cols = padded<S>(n), largest = 12 * height;
+  const double elements = static_cast<double>(n) * static_cast<double>(k);  // of B: few rows of A wait for them
   const bool worth_threads =
-      2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) > 4e6 && num_threads() > 1;
+      num_threads() > 1 && (2.0 * static_cast<double>(m) * elements > 4e6 || elements > 1e6 / sizeof(S));
   Index block = largest, groups = 1;
   if (worth_threads) {
     const Index tasks = 4 * num_threads();
@@ -341,9 +339,9 @@ void pack_b(Side side, Index k, Index n, const S* b, Index ldb, S* packed) {
 }
 
 /// C = alpha A B + beta C with A from a source of rows (above) and B packed. beta = 0 ignores what C holds.
-template <class S, class A, class Epilogue = NoEpilogue>
+template <class S, class A>
 void gemm_packed(Index m, Index n, Index k, S alpha, const A& a, const S* packed_b, S beta, S* c, Index ldc,
-                 const Epilogue& epilogue = {}) {
+                 const GemmEpilogue<S>& epilogue = {}) {
   if (m <= 0 || n <= 0) return;
   detail::Strips<S> strips;
   strips.packed = packed_b;

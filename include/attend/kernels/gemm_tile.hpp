@@ -12,6 +12,23 @@
 
 ATTEND_BEGIN
 enum class Side { plain, transposed };
+
+/// What becomes of the elements of C when they are complete: c scale[column] + bias[column] + residual[row residual_ld +
+/// column], then max(., 0). What is null or false is left out.
+template <class S>
+struct GemmEpilogue {
+  const S* bias = nullptr;
+  const S* residual = nullptr;
+  Index residual_ld = 0;
+  bool relu = false;
+  const S* scale = nullptr;
+  bool nothing() const { return !bias && !residual && !relu && !scale; }
+  /// Of the part of C that starts at (row, column).
+  GemmEpilogue at(Index row, Index column) const {
+    return {bias ? bias + column : nullptr, residual ? residual + row * residual_ld + column : nullptr, residual_ld,
+            relu, scale ? scale + column : nullptr};
+  }
+};
 ATTEND_END
 
 #define ATTEND_KERNELS "attend/kernels/gemm_tile.hpp"
@@ -22,8 +39,12 @@ ATTEND_BEGIN_ISA
 
 namespace gemm_tile {
 
-constexpr Index tile_rows = ATTEND_LEVEL == 3 ? 8 : 4;  // times 3 vectors of accumulators: 24 of 32 registers, 12 of 16
-constexpr Index tile_vectors = 3;                       // the widest tile, in vectors
+#if ATTEND_LEVEL == 3 || defined(__aarch64__)
+constexpr Index tile_rows = 8;     // times 3 vectors of accumulators: 24 of 32 registers
+#else
+constexpr Index tile_rows = 4;  // 12 of 16
+#endif
+constexpr Index tile_vectors = 3;  // the widest tile, in vectors
 
 using simd::lanes;
 using simd::Vector;
@@ -37,9 +58,37 @@ struct Tile {
   S* c;
   Index lda, ldb, ldc, rows, cols;
   S alpha;
-  bool adds;     // c += alpha acc; otherwise c = alpha acc
-  bool fetches;  // ahead: A comes from far away
+  bool adds;              // c += alpha acc; otherwise c = alpha acc
+  bool fetches;           // ahead: A comes from far away
+  bool finishes = false;  // the sums are complete: `epilogue`, of this part of C, follows
+  GemmEpilogue<S> epilogue = {};
 };
+
+/// Parts of tiles, and ends: from sums in memory, `ld` apart, by the operations of whole tiles.
+template <class S>
+ATTEND_OUT_OF_LINE void write(const Tile<S>& tile, const S* sums, Index ld) {
+  using V = Vector<S>;
+  const V alpha = tile.alpha - V{};
+  for (Index i = 0; i < tile.rows; ++i)
+    for (Index j = 0; j < tile.cols; j += lanes<S>) {
+      S* const to = tile.c + i * tile.ldc + j;
+      const Index count = std::min(lanes<S>, tile.cols - j);
+      const auto load = [count](const S* p) { return count == lanes<S> ? simd::load(p) : simd::load_part(p, count); };
+      const V sum = simd::load(sums + i * ld + j);
+      V c = tile.adds ? simd::multiply_add(alpha, sum, load(to)) : alpha * sum;
+      if (tile.finishes) {
+        const GemmEpilogue<S>& end = tile.epilogue;
+        const V bias = end.bias ? load(end.bias + j) : V{};
+        c = end.scale ? simd::multiply_add(c, load(end.scale + j), bias) : c + bias;
+        if (end.residual) c += load(end.residual + i * end.residual_ld + j);
+        if (end.relu) c = simd::select(c < S(0), V{}, c);
+      }
+      if (count == lanes<S>)
+        simd::store(to, c);
+      else
+        simd::store_part(to, c, count);
+    }
+}
 
 template <int height, int width, Side side, bool skips_zeros, class S>
 ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
@@ -71,29 +120,25 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
       for (Index l = 0; l < line; ++l) step();
     }
   for (; left > 0; --left) step();
-  const V alpha = tile.alpha - V{};
-  const auto update = [&tile, alpha](V& c, const V& acc) {
-    c = tile.adds ? simd::multiply_add(alpha, acc, c) : alpha * acc;
-  };
-  if (tile.rows == height && tile.cols == width * lanes<S>) {
+  if (tile.rows == height && tile.cols == width * lanes<S> && !tile.finishes) {
+    const V alpha = tile.alpha - V{};
 #pragma GCC unroll 8
     for (int i = 0; i < height; ++i) {
 #pragma GCC unroll 8
       for (int j = 0; j < width; ++j) {
-        V c = simd::load(tile.c + i * tile.ldc + j * lanes<S>);
-        update(c, sum[i][j]);
-        simd::store(tile.c + i * tile.ldc + j * lanes<S>, c);
+        S* const to = tile.c + i * tile.ldc + j * lanes<S>;
+        simd::store(to, tile.adds ? simd::multiply_add(alpha, sum[i][j], simd::load(to)) : alpha * sum[i][j]);
       }
     }
     return;
   }
-  const std::size_t bytes = static_cast<std::size_t>(tile.cols) * sizeof(S);
-  for (Index i = 0; i < tile.rows; ++i) {  // part of a tile: through a whole row, by the same operations
-    V row[width] = {};
-    std::memcpy(row, tile.c + i * tile.ldc, bytes);
-    for (int j = 0; j < width; ++j) update(row[j], sum[i][j]);
-    std::memcpy(tile.c + i * tile.ldc, row, bytes);
+  S sums[height * width * lanes<S>];
+#pragma GCC unroll 8
+  for (int i = 0; i < height; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < width; ++j) simd::store(sums + (i * width + j) * lanes<S>, sum[i][j]);
   }
+  write(tile, sums, width * lanes<S>);
 }
 
 }  // namespace gemm_tile

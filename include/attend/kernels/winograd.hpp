@@ -127,8 +127,8 @@ struct Target {
   S* y;
   Index row, column;  // numbers from one pixel to the one below, to the one on the right
   Index rows, columns, channels;
-  const S* bias;  // of these channels, or null
-  bool adds;      // to what y holds
+  bool adds;  // to what y holds
+  GemmEpilogue<S> epilogue;
 };
 
 template <int m, class S>
@@ -147,7 +147,9 @@ ATTEND_OUT_OF_LINE void transform_output(const S* planes, Index plane, const Tar
 #pragma GCC unroll 8
       for (int i = 0; i < m; ++i) half[i][j] = y[i];
     }
-    const V bias = !to.bias ? V{} : count == lanes ? simd::load(to.bias + c) : simd::load_part(to.bias + c, count);
+    const auto load = [count](const S* p) { return count == lanes ? simd::load(p) : simd::load_part(p, count); };
+    const V bias = to.epilogue.bias ? load(to.epilogue.bias + c) : V{};
+    const V scale = to.epilogue.scale ? load(to.epilogue.scale + c) : all<V>(S(1));
 #pragma GCC unroll 8
     for (int i = 0; i < m; ++i) {
       if (i >= to.rows) break;
@@ -155,15 +157,15 @@ ATTEND_OUT_OF_LINE void transform_output(const S* planes, Index plane, const Tar
 #pragma GCC unroll 8
       for (int j = 0; j < m; ++j) {
         if (j >= to.columns) break;
-        S* const pixel = to.y + i * to.row + j * to.column + c;
-        y[j] += bias;
-        if (count == lanes) {
-          if (to.adds) y[j] += simd::load(pixel);
-          simd::store(pixel, y[j]);
-        } else {
-          if (to.adds) y[j] += simd::load_part(pixel, count);
-          simd::store_part(pixel, y[j], count);
-        }
+        const Index at = i * to.row + j * to.column + c;
+        y[j] = multiply_add(y[j], scale, bias);
+        if (to.adds) y[j] += load(to.y + at);
+        if (to.epilogue.residual) y[j] += load(to.epilogue.residual + at);
+        if (to.epilogue.relu) y[j] = simd::select(y[j] < S(0), V{}, y[j]);
+        if (count == lanes)
+          simd::store(to.y + at, y[j]);
+        else
+          simd::store_part(to.y + at, y[j], count);
       }
     }
   }
@@ -173,6 +175,25 @@ ATTEND_OUT_OF_LINE void transform_output(const S* planes, Index plane, const Tar
 template <class S>
 Index packed_size(Index m, Index k, Index n) {
   return (m + 2) * (m + 2) * k * detail::padded<S>(n);
+}
+
+/// taps[tap][o] of `cols` columns o, whose 9 taps start `step` apart; zeros up to `width`.
+template <class S>
+void take_taps(const S* weight, Index step, Index cols, Index width, const S* end, S* taps) {
+  constexpr Index lanes = simd::lanes<S>;
+  if constexpr (lanes > 9)
+    if (cols == width && weight + (cols - 1) * step + lanes <= end) {
+      for (Index o = 0; o < width; o += lanes) {
+        simd::Vector<S> square[lanes];
+#pragma GCC unroll 16
+        for (Index i = 0; i < lanes; ++i) square[i] = simd::load(weight + (o + i) * step);
+        simd::transpose(square);
+#pragma GCC unroll 16
+        for (Index t = 0; t < 9; ++t) simd::store(taps + t * width + o, square[t]);
+      }
+      return;
+    }
+  detail::pack_strip(Side::transposed, 9, cols, width, weight, step, taps);
 }
 
 /// Element (i, o) of the taps, i of k channels read, o of n made, starts at weight[i step_k + o step_n]; `turned` by
@@ -193,8 +214,8 @@ void pack(Index k, Index n, const S* weight, Index step_k, Index step_n, bool tu
       for (Index col = strip * step; col < col_end;) {
         const Index width = detail::strip_vectors((all_cols - col) / lanes) * lanes;
         for (Index i = first; i < last; ++i) {
-          detail::pack_strip(Side::transposed, 9, std::min(width, n - col), width, weight + i * step_k + col * step_n,
-                             step_n, taps);
+          take_taps(weight + i * step_k + col * step_n, step_n, std::min(width, n - col), width, weight + 9 * k * n,
+                    taps);
           for (Index c = 0; c < width; c += lanes) {
             V half[size][3], line[3], t[size];
 #pragma GCC unroll 8
@@ -241,9 +262,10 @@ void multiply(Index rows, Index k, const S* a, Index lda, const S* b, S* c) {
   }
 }
 
-/// y = convolution of x, by weights packed as above, + bias; or y += it.
+/// y = convolution of x, by weights packed as above, or y += it; then `epilogue`, whose residual has the layout of y.
 template <int m, class S>
-void convolve(const ConvolutionShape& s, const S* x, const S* packed, const S* bias, bool adds, S* y) {
+void convolve(const ConvolutionShape& s, const S* x, const S* packed, const GemmEpilogue<S>& epilogue, bool adds,
+              S* y) {
   constexpr int size = m + 2, planes = size * size;
   constexpr Index lanes = simd::lanes<S>, step = gemm_tile::tile_vectors * lanes;
   const Index k = s.in_channels, n = s.out_channels, all_cols = detail::padded<S>(n), channels = detail::padded<S>(k),
@@ -308,10 +330,12 @@ void convolve(const ConvolutionShape& s, const S* x, const S* packed, const S* b
         for (Index t = 0; t < count; ++t) {
           const Index tile = first + t, b = tile / (tiles_h * tiles_w), i = tile / tiles_w % tiles_h * m,
                       j = tile % tiles_w * m;
+          GemmEpilogue<S> here = epilogue.at(0, col);
+          const Index pixel = ((b * s.out_height + i) * s.out_width + j) * n;
+          if (here.residual) here.residual += pixel;
           transform_output<m>(out + t * width, plane_out,
-                              Target<S>{y + ((b * s.out_height + i) * s.out_width + j) * n + col, s.out_width * n, n,
-                                        std::min<Index>(m, s.out_height - i), std::min<Index>(m, s.out_width - j),
-                                        std::min(width, n - col), bias ? bias + col : nullptr, adds});
+                              Target<S>{y + pixel + col, s.out_width * n, n, std::min<Index>(m, s.out_height - i),
+                                        std::min<Index>(m, s.out_width - j), std::min(width, n - col), adds, here});
         }
         col += width;
       }

@@ -31,6 +31,8 @@ class BatchNorm : public Layer<BatchNorm<S>> {
     detail::TrackedNorm<S>::visit_all(self.norm_, visit);
   }
   const BatchNormOptions& options() const { return options_; }
+  /// What evaluation computes, as x scale + shift per channel (up to rounding); false without running statistics.
+  bool fold(S* scale, S* shift) const { return norm_.fold(scale, shift); }
 
  private:
   BatchNormOptions options_;

@@ -39,6 +39,12 @@ class Conv2d : public Layer<Conv2d<S>> {
     return conv2d(x, weight_.on(x), on(bias_, x),
                   {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_);
   }
+  /// Not recorded: the same without bias, then what `epilogue` says, in one kernel.
+  Variable<S, 4> inference(const Variable<S, 4>& x, const GemmEpilogue<S>& epilogue) const {
+    const Conv2dOptions& o = options_;
+    return conv2d(x, weight_.on(x), absent<S, 1>(),
+                  {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_, epilogue);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("weight", self.weight_);
@@ -48,6 +54,7 @@ class Conv2d : public Layer<Conv2d<S>> {
   /// Write access for a block that draws its weights in another way.
   Parameter<S, 4>& weight() { return weight_; }
   std::optional<Parameter<S, 1>>& bias() { return bias_; }
+  const std::optional<Parameter<S, 1>>& bias() const { return bias_; }
 
  private:
   static const Conv2dOptions& checked(const Conv2dOptions& o) {

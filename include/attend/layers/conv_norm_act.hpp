@@ -5,6 +5,26 @@
 
 ATTEND_BEGIN
 
+/// activation(norm(conv x)). Where nothing is recorded the norm with its running statistics and a relu are a part of the
+/// convolution's kernel, with the same result up to rounding: what torch.nn.utils.fusion.fuse_conv_bn_eval does to a
+/// model, without another model.
+template <class S>
+Variable<S, 4> conv_norm_act(const Conv2d<S>& conv, const BatchNorm<S>& norm, Activation activation,
+                             const Variable<S, 4>& x) {
+  const Index channels = conv.options().out_channels;
+  const detail::Scratch<S> folded(2 * channels);
+  S *const scale = folded.get(), *const shift = scale + channels;
+  if (!x.link() && norm.options().channels == channels && norm.fold(scale, shift)) try {
+      if (conv.bias())
+        for (Index c = 0; c < channels; ++c) shift[c] += conv.bias()->data()[c] * scale[c];
+      const bool relu = activation == Activation::relu;
+      const auto y = conv.inference(x, GemmEpilogue<S>{shift, nullptr, 0, relu, scale});
+      return relu ? y : activate(y, activation);
+    } catch (const Error&) {  // below it is thrown again, with the layer's name
+    }
+  return activate(norm(conv(x)), activation);
+}
+
 struct ConvNormActOptions {
   Index in_channels = 0;
   Index out_channels = 0;
@@ -28,7 +48,7 @@ class ConvNormAct : public Layer<ConvNormAct<S>> {
   ConvNormAct(const ConvNormActOptions& options, Rng& rng)
       : activation_(options.activation), conv_(convolution(options), rng), bn_(norm(options)) {}
 
-  Variable<S, 4> forward(const Variable<S, 4>& x) const { return activate(bn_(conv_(x)), activation_); }
+  Variable<S, 4> forward(const Variable<S, 4>& x) const { return conv_norm_act(conv_, bn_, activation_, x); }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("conv", self.conv_);

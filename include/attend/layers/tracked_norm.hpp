@@ -62,6 +62,18 @@ class TrackedNorm {
     if (running_) running_->report(*op.tape(), momentum_, found);
     return y;
   }
+  /// scale and shift (channels each) with which evaluation computes x scale + shift; false if it needs statistics of x.
+  bool fold(S* scale, S* shift) const {
+    if (!running_) return false;
+    for (Index c = 0; c < channels_; ++c) {
+      const double factor = (weight_ ? static_cast<double>(weight_->data()[c]) : 1) /
+                            std::sqrt(static_cast<double>(running_->variance.data()[c]) + eps_);
+      scale[c] = S(factor);
+      shift[c] = S((bias_ ? static_cast<double>(bias_->data()[c]) : 0) -
+                   static_cast<double>(running_->mean.data()[c]) * factor);
+    }
+    return true;
+  }
   template <class Self, class Visit>
   static void visit_all(Self& self, Visit&& visit) {
     if (self.weight_) visit("weight", *self.weight_), visit("bias", *self.bias_);

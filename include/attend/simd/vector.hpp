@@ -55,34 +55,26 @@ ATTEND_INLINE __m256i first_lanes(std::ptrdiff_t n) {
 template <class S>
 ATTEND_INLINE Vector<S> load_part(const S* p, std::ptrdiff_t n) {
 #if ATTEND_LEVEL == 3
-  if constexpr (std::is_same_v<S, float>)
-    return (Vector<S>)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
-  else if constexpr (std::is_same_v<S, double>)
-    return (Vector<S>)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
-#elif ATTEND_LEVEL >= 2
-  if constexpr (std::is_same_v<S, float>)
-    return (Vector<S>)_mm256_maskload_ps(p, first_lanes<8>(n));
-  else if constexpr (std::is_same_v<S, double>)
-    return (Vector<S>)_mm256_maskload_pd(p, first_lanes<4>(n));
-#endif
+  if constexpr (sizeof(S) == 4)
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+  else
+    return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+#else
   Vector<S> v{};
   std::memcpy(&v, p, static_cast<std::size_t>(n) * sizeof(S));
   return v;
+#endif
 }
 template <class S>
 ATTEND_INLINE void store_part(S* p, Vector<S> v, std::ptrdiff_t n) {
 #if ATTEND_LEVEL == 3
-  if constexpr (std::is_same_v<S, float>)
-    return _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
-  else if constexpr (std::is_same_v<S, double>)
-    return _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), (__m512d)v);
-#elif ATTEND_LEVEL >= 2
-  if constexpr (std::is_same_v<S, float>)
-    return _mm256_maskstore_ps(p, first_lanes<8>(n), (__m256)v);
-  else if constexpr (std::is_same_v<S, double>)
-    return _mm256_maskstore_pd(p, first_lanes<4>(n), (__m256d)v);
-#endif
+  if constexpr (sizeof(S) == 4)
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+#else
   std::memcpy(p, &v, static_cast<std::size_t>(n) * sizeof(S));
+#endif
 }
 
 /// lanes<double> numbers from memory as doubles, for sums in double: `Whole()(p)`, or `Part{n}(p)` of which the first n
