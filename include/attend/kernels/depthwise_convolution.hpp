@@ -65,7 +65,7 @@ ATTEND_OUT_OF_LINE void columns(const Line<S>& line, Index j, Index u0, Index u1
   Index c = 0;
   for (; c + lanes <= pixel; c += lanes)
     run(
-        c, [](const S* p) { return simd::load(p); }, [](S* p, V v) { simd::store(p, v); });
+        c, [&](const S* p) { return simd::load(p); }, [&](S* p, V v) { simd::store(p, v); });
   if (const Index left = pixel - c; left > 0)
     run(
         c, [left](const S* p) { return simd::load_part(p, left); },
@@ -202,7 +202,7 @@ void depthwise_backward_weight(const ConvolutionShape& s, const S* x, const S* d
               simd::store(to, simd::load(to) + (even[v] + odd[v]));
             }
           };
-          const auto whole = [](const S* p) { return simd::load(p); };
+          const auto whole = [&](const S* p) { return simd::load(p); };
           Index c = 0;
           for (; c + vectors * lanes <= channels; c += vectors * lanes)
             add(c, std::integral_constant<int, vectors>(), whole);

@@ -158,9 +158,9 @@ void add_gather_product(const Gather& g, const S* source, const S* packed, Index
 template <class S>
 void gather_transposed_product(const Gather& g, const S* source, const S* d, Index pixel, Index n, S* product) {
   const Index k = g.columns(), rows = g.rows();
-  std::fill_n(product, k * n, S(0));
-  if (k == 0 || n == 0 || rows == 0) return;
+  if (k == 0 || n == 0) return;
   const Index unit = std::max<Index>(2048, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
+  if (units != 1) std::fill_n(product, k * n, S(0));
   const Scratch<S> partial(units > 1 ? units * k * n : 0);
   const bool plain = g.plain();
   parallel_for(rows, unit, [&](Index begin, Index end) {

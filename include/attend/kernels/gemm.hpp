@@ -106,22 +106,13 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
   const detail::Scratch<S> packed(k * strips.packed_cols);
   if (k > 0 && strips.packed_cols > 0) detail::pack_columns(side_b, k, strips.in_place_cols, n, b, ldb, packed.get());
   strips.packed = packed.get();
-  const auto run = [&](auto skips, const auto& rows) {
-    detail::multiply<decltype(skips)::value>(m, n, k, alpha, rows, strips, beta, c, ldc);
-  };
   const bool finite = zeros == Zeros::multiplied || k == 0 ||
                       (side_b == Side::plain ? detail::all_finite(k, n, b, ldb) : detail::all_finite(n, k, b, ldb));
-  if (side_a == Side::transposed) {
-    if (finite)
-      run(std::false_type(), TransposedRows<S>{a, lda});
-    else
-      run(std::true_type(), TransposedRows<S>{a, lda});
-  } else {
-    if (finite)
-      run(std::false_type(), PlainRows<S>{a, lda});
-    else
-      run(std::true_type(), PlainRows<S>{a, lda});
-  }
+  const PlainRows<S> plain{a, lda};
+  const TransposedRows<S> transposed{a, lda};
+  detail::multiply(!finite, m, n, k, alpha,
+                   side_a == Side::plain ? detail::any_rows<S>(plain) : detail::any_rows<S>(transposed), strips, beta,
+                   c, ldc);
 }
 
 ATTEND_END_ISA

@@ -45,7 +45,10 @@ struct PlainRows {
   const S* data;
   Index ld;
   static constexpr bool in_place = true;
-  const S* block(Index row, Index, Index k0, Index, S*, Index&) const { return data + row * ld + k0; }
+  const S* block(Index row, Index, Index k0, Index, S*, Index& block_ld) const {
+    block_ld = ld;
+    return data + row * ld + k0;
+  }
 };
 /// A made by f(row, rows, k0, depth, out, ld) in blocks: out[i ld + l] (plain) or out[l ld + i] (transposed).
 template <class S, Side order, class F>
@@ -207,82 +210,98 @@ void pack_columns(Side side, Index k, Index from, Index n, const S* b, Index ld,
   parallel_for(tasks, 1, [&](Index begin, Index end) { pack(begin * step, end == tasks ? all_cols : end * step); });
 }
 
+/// Any source of rows of A, so that the loops around the tiles are compiled once.
+template <class S>
+struct AnyRows {
+  const void* source;
+  const S* (*block)(const void*, Index, Index, Index, Index, S*, Index&);
+  Side side;
+  bool in_place;
+};
+template <class S, class A>
+const S* block_of(const void* source, Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) {
+  return static_cast<const A*>(source)->block(row, rows, k0, depth, scratch, block_ld);
+}
+template <class S, class A>
+AnyRows<S> any_rows(const A& a) {
+  return {&a, block_of<S, A>, A::side, A::in_place};
+}
+
 /// All of k for rows [row, row_end) and columns [col, col_end) of C; col and col_end lie on strips.
-template <bool skips_zeros, class S, class A>
-void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, Index k, S alpha, const A& a,
-                   const Strips<S>& b, S beta, S* c, Index ldc, const GemmEpilogue<S>& epilogue, S* scratch) {
+template <class S>
+void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index col_end, Index n, Index k, S alpha,
+                   const AnyRows<S>& a, const Strips<S>& b, S beta, S* c, Index ldc, const GemmEpilogue<S>& epilogue,
+                   S* scratch) {
   using namespace gemm_tile;
-  constexpr int height = skips_zeros ? 1 : static_cast<int>(tile_rows);  // skipping is rare, and slow anyway
+  const Index height = skips_zeros ? 1 : tile_rows;  // skipping is rare, and slow anyway
   const KBlocks blocks(k);
   const Index rows = row_end - row, whole = rows / height * height, rest = rows - whole;
-  S *made = scratch, *tail = scratch + (A::in_place ? 0 : blocks.depth * (rows + height));
+  S *const tail = scratch, *const turned = tail + blocks.depth * tile_rows,
+           *const made = turned + (skips_zeros && a.side == Side::transposed ? blocks.depth * rows : 0);
   if (beta != S(0) && beta != S(1))
     for (Index i = row; i < row_end; ++i)
       for (Index j = col; j < std::min(col_end, n); ++j) c[i * ldc + j] *= beta;
   Index k0 = 0;
   do {  // once also for k = 0
     const Index depth = blocks.end(k0) - k0;
-    const bool finishes = k0 + depth >= k && !epilogue.nothing();
-    Index lda = 0;
-    if constexpr (A::in_place)
-      lda = a.ld;
-    else
-      lda = A::side == Side::plain ? blocks.depth : rows;
-    const S* block = a.block(row, rows, k0, depth, made, lda);
-    const Index tail_height = rest <= 4 ? 4 : height;
-    if (rest > 1)  // rows short of a tile, with rows of zeros, k by k
+    Side side = a.side;
+    Index lda = side == Side::plain ? blocks.depth : rows;
+    const S* block = a.block(a.source, row, rows, k0, depth, made, lda);
+    if (skips_zeros && side == Side::transposed) {  // single rows are read in line
+      for (Index l = 0; l < depth; ++l)
+        for (Index i = 0; i < rows; ++i) turned[i * depth + l] = block[l * lda + i];
+      block = turned, lda = depth, side = Side::plain;
+    }
+    // Rows short of a tile: one row in line, more of them with rows of zeros, k by k.
+    const S* last = tail;
+    const Index tail_height = rest == 1 ? 1 : rest <= 4 ? 4 : height;
+    if (rest == 1 && side == Side::plain)
+      last = block + whole * lda;
+    else if (rest > 0)
       for (Index l = 0; l < depth; ++l)
         for (Index i = 0; i < tail_height; ++i)
-          tail[l * tail_height + i] = i >= rest                ? S(0)
-                                      : A::side == Side::plain ? block[(whole + i) * lda + l]
-                                                               : block[l * lda + whole + i];
+          tail[l * tail_height + i] = i >= rest             ? S(0)
+                                      : side == Side::plain ? block[(whole + i) * lda + l]
+                                                            : block[l * lda + whole + i];
     for (Index j = col; j < col_end;) {
       int vectors = strip_vectors((padded<S>(n) - j) / lanes<S>);
       Index strip_ld = 0;
       const S* strip = b.at(k0, depth, j, vectors, strip_ld);
       if (rows == 1 && j + 6 * lanes<S> <= std::min(col_end, b.in_place_cols))
         vectors = 6;  // of one row: two strips at once
-      const Index cols = std::min<Index>(vectors * lanes<S>, n - j);
-      const auto strips = [&](auto width) {
-        Tile<S> tile{depth,
-                     block,
-                     strip,
-                     c + row * ldc + j,
-                     lda,
-                     strip_ld,
-                     ldc,
-                     height,
-                     cols,
-                     alpha,
-                     k0 > 0 || beta != S(0),
-                     A::in_place && j == col,
-                     finishes,
-                     epilogue.at(row, j)};
+      Tile<S> tile{depth,
+                   block,
+                   strip,
+                   c + row * ldc + j,
+                   lda,
+                   strip_ld,
+                   ldc,
+                   height,
+                   std::min<Index>(vectors * lanes<S>, n - j),
+                   alpha,
+                   k0 > 0 || beta != S(0),
+                   a.in_place && j == col,
+                   k0 + depth >= k && !epilogue.nothing(),
+                   epilogue.at(row, j)};
+      constexpr int most = static_cast<int>(tile_rows);
+      if (whole > 0) {
+        const auto kernel = skips_zeros           ? of_width<1, Side::plain, true, S>(vectors)
+                            : side == Side::plain ? of_width<most, Side::plain, false, S>(vectors)
+                                                  : of_width<most, Side::transposed, false, S>(vectors);
         for (Index i = 0; i < whole; i += height) {
-          run<height, width, A::side, skips_zeros>(tile);
-          tile.a += A::side == Side::plain ? height * lda : height;
+          kernel(tile);
+          tile.a += side == Side::plain ? height * lda : height;
           tile.c += height * ldc;
           tile.epilogue = tile.epilogue.at(height, 0);
         }
-        if constexpr (height > 1) {
-          if (rest == 0) return;
-          tile.rows = rest;
-          if (rest == 1) return run<1, width, A::side, false>(tile);
-          tile.a = tail;
-          tile.lda = tail_height;
-          if (rest <= 4) return run<4, width, Side::transposed, false>(tile);
-          if constexpr (height > 4) run<height, width, Side::transposed, false>(tile);
-        }
-      };
-      if (vectors == 6)
-        run<1, 6, A::side, skips_zeros>(Tile<S>{depth, block, strip, c + row * ldc + j, lda, strip_ld, ldc, 1, cols,
-                                                alpha, k0 > 0 || beta != S(0), false, finishes, epilogue.at(row, j)});
-      else if (vectors == 3)
-        strips(std::integral_constant<int, 3>());
-      else if (vectors == 2)
-        strips(std::integral_constant<int, 2>());
-      else
-        strips(std::integral_constant<int, 1>());
+      }
+      if (rest > 0) {
+        tile.rows = rest, tile.a = last, tile.lda = tail_height, tile.fetches = false;
+        const auto kernel = rest == 1   ? of_width<1, Side::plain, false, S>(vectors)
+                            : rest <= 4 ? of_width<4, Side::transposed, false, S>(vectors)
+                                        : of_width<most, Side::transposed, false, S>(vectors);
+        kernel(tile);
+      }
       j += vectors * lanes<S>;
     }
     k0 = blocks.end(k0);
@@ -290,9 +309,9 @@ void multiply_part(Index row, Index row_end, Index col, Index col_end, Index n, 
 }
 
 /// C = alpha A B + beta C, cut for the cache and, when large, for the threads. The cut changes no result.
-template <bool skips_zeros, class S, class A>
-void multiply(Index m, Index n, Index k, S alpha, const A& a, const Strips<S>& b, S beta, S* c, Index ldc,
-              const GemmEpilogue<S>& epilogue = {}) {
+template <class S>
+void multiply(bool skips_zeros, Index m, Index n, Index k, S alpha, const AnyRows<S>& a, const Strips<S>& b, S beta,
+              S* c, Index ldc, const GemmEpilogue<S>& epilogue = {}) {
   constexpr Index height = gemm_tile::tile_rows, step = gemm_tile::tile_vectors * gemm_tile::lanes<S>;
   const Index all_cols = padded<S>(n), largest = 12 * height;
   const double elements = static_cast<double>(n) * static_cast<double>(k);  // of B: few rows of A wait for them
@@ -310,13 +329,12 @@ void multiply(Index m, Index n, Index k, S alpha, const A& a, const Strips<S>& b
   const auto part = [&](Index begin, Index end) {
     const KBlocks blocks(k);
     const Index rows = std::min(m, block);
-    const Scratch<S> scratch((A::in_place ? 0 : blocks.depth * (rows + height)) +
-                             (m % height == 0 ? 0 : blocks.depth * height));
+    const Scratch<S> scratch(blocks.depth * ((a.in_place ? 0 : rows + height) + height + (skips_zeros ? rows : 0)));
     for (Index task = begin; task < end; ++task) {
       const Index row = task / groups * block, group = task % groups;
-      multiply_part<skips_zeros>(row, std::min(m, row + block), group * per_group * step,
-                                 group + 1 == groups ? all_cols : (group + 1) * per_group * step, n, k, alpha, a, b,
-                                 beta, c, ldc, epilogue, scratch.get());
+      multiply_part(skips_zeros, row, std::min(m, row + block), group * per_group * step,
+                    group + 1 == groups ? all_cols : (group + 1) * per_group * step, n, k, alpha, a, b, beta, c, ldc,
+                    epilogue, scratch.get());
     }
   };
   parallel_for(row_blocks * groups, worth_threads ? 1 : row_blocks * groups, part);
@@ -346,7 +364,7 @@ void gemm_packed(Index m, Index n, Index k, S alpha, const A& a, const S* packed
   detail::Strips<S> strips;
   strips.packed = packed_b;
   strips.packed_cols = detail::padded<S>(n);
-  detail::multiply<false>(m, n, k, alpha, a, strips, beta, c, ldc, epilogue);
+  detail::multiply(false, m, n, k, alpha, detail::any_rows<S>(a), strips, beta, c, ldc, epilogue);
 }
 
 ATTEND_END_ISA

@@ -141,6 +141,16 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
   write(tile, sums, width * lanes<S>);
 }
 
+/// The kernel for tiles of this many vectors: 1, 2, 3, and of one row 6.
+template <int height, Side side, bool skips_zeros, class S>
+auto of_width(int vectors) -> void (*)(const Tile<S>&) {
+  if constexpr (height == 1)
+    if (vectors == 6) return run<1, 6, side, skips_zeros, S>;
+  return vectors == 3   ? run<height, 3, side, skips_zeros, S>
+         : vectors == 2 ? run<height, 2, side, skips_zeros, S>
+                        : run<height, 1, side, skips_zeros, S>;
+}
+
 }  // namespace gemm_tile
 
 ATTEND_END_ISA

@@ -138,7 +138,7 @@ ATTEND_OUT_OF_LINE void transform_output(const S* planes, Index plane, const Tar
   using V = simd::Vector<S>;
   for (Index c = 0; c < to.channels; c += lanes) {
     const Index count = std::min(lanes, to.channels - c);
-    V half[m][n], line[n], y[m];
+    V half[m][n], line[n], y[m], tile[m][m];
 #pragma GCC unroll 8
     for (int j = 0; j < n; ++j) {
 #pragma GCC unroll 8
@@ -147,27 +147,23 @@ ATTEND_OUT_OF_LINE void transform_output(const S* planes, Index plane, const Tar
 #pragma GCC unroll 8
       for (int i = 0; i < m; ++i) half[i][j] = y[i];
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < m; ++i) Transform<m>::output(half[i], tile[i]);
     const auto load = [count](const S* p) { return count == lanes ? simd::load(p) : simd::load_part(p, count); };
     const V bias = to.epilogue.bias ? load(to.epilogue.bias + c) : V{};
     const V scale = to.epilogue.scale ? load(to.epilogue.scale + c) : all<V>(S(1));
-#pragma GCC unroll 8
-    for (int i = 0; i < m; ++i) {
-      if (i >= to.rows) break;
-      Transform<m>::output(half[i], y);
-#pragma GCC unroll 8
-      for (int j = 0; j < m; ++j) {
-        if (j >= to.columns) break;
+    for (Index i = 0; i < to.rows; ++i)
+      for (Index j = 0; j < to.columns; ++j) {
         const Index at = i * to.row + j * to.column + c;
-        y[j] = multiply_add(y[j], scale, bias);
-        if (to.adds) y[j] += load(to.y + at);
-        if (to.epilogue.residual) y[j] += load(to.epilogue.residual + at);
-        if (to.epilogue.relu) y[j] = simd::select(y[j] < S(0), V{}, y[j]);
+        V value = multiply_add(tile[i][j], scale, bias);
+        if (to.adds) value += load(to.y + at);
+        if (to.epilogue.residual) value += load(to.epilogue.residual + at);
+        if (to.epilogue.relu) value = simd::select(value < S(0), V{}, value);
         if (count == lanes)
-          simd::store(to.y + at, y[j]);
+          simd::store(to.y + at, value);
         else
-          simd::store_part(to.y + at, y[j], count);
+          simd::store_part(to.y + at, value, count);
       }
-    }
   }
 }
 
