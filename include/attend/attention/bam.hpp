@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
@@ -103,16 +104,12 @@ class Bam : public Layer<Bam<S>> {
   Bam(const BamOptions& options, const BatchNormOptions& norm, Rng& rng)
       : options_(options), channel_att_(options.channels, norm.channels, norm, rng), spatial_att_(options, norm, rng) {}
   static BatchNormOptions norm(const BamOptions& o) {
-    require<OptionError>(o.channels > 0 && o.reduction > 0 && o.channels / o.reduction > 0, "Bam", [&] {
-      return "reduction = " + std::to_string(o.reduction) +
-             " leaves nothing of channels = " + std::to_string(o.channels);
-    });
     require<OptionError>(o.dilation > 0 && o.dilated_convolutions >= 0, "Bam", [&] {
       return "dilation = " + std::to_string(o.dilation) +
              " must be above 0, dilated_convolutions = " + std::to_string(o.dilated_convolutions) + " not below";
     });
     BatchNormOptions norm;
-    norm.channels = o.channels / o.reduction;
+    norm.channels = detail::divided_channels("Bam", o.channels, o.reduction);
     return norm;
   }
   BamOptions options_;

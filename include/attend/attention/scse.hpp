@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
@@ -53,13 +54,7 @@ class Scse : public Layer<Scse<S>> {
   }
 
  private:
-  static Index hidden(const ScseOptions& o) {
-    require<OptionError>(o.channels > 0 && o.reduction > 0 && o.channels / o.reduction > 0, "Scse", [&] {
-      return "reduction = " + std::to_string(o.reduction) +
-             " leaves nothing of channels = " + std::to_string(o.channels);
-    });
-    return o.channels / o.reduction;
-  }
+  static Index hidden(const ScseOptions& o) { return detail::divided_channels("Scse", o.channels, o.reduction); }
   ScseOptions options_;
   PointwiseConv<S> reduce_, expand_, position_;
 };

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
@@ -43,12 +44,7 @@ class ContrastAwareAttention : public Layer<ContrastAwareAttention<S>> {
 
  private:
   static Index hidden(const ContrastAwareAttentionOptions& o) {
-    require<OptionError>(o.channels > 0 && o.reduction > 0 && o.channels / o.reduction > 0, "ContrastAwareAttention",
-                         [&] {
-                           return "reduction = " + std::to_string(o.reduction) +
-                                  " leaves nothing of channels = " + std::to_string(o.channels);
-                         });
-    return o.channels / o.reduction;
+    return detail::divided_channels("ContrastAwareAttention", o.channels, o.reduction);
   }
   Index channels_;
   PointwiseConv<S> reduce_, expand_;

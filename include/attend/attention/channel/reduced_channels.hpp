@@ -26,6 +26,13 @@ inline Index round_half_even(double value) {
 }
 
 namespace detail {
+/// channels / reduction, rounded down. Throws OptionError, in the layer's name, if nothing is left.
+inline Index divided_channels(const char* layer, Index channels, Index reduction) {
+  require<OptionError>(channels > 0 && reduction > 0 && channels / reduction > 0, layer, [&] {
+    return "reduction = " + std::to_string(reduction) + " leaves nothing of channels = " + std::to_string(channels);
+  });
+  return channels / reduction;
+}
 /// Throws OptionError, in the layer's name, unless the options from which its hidden width follows are positive.
 template <class Options>
 void check_reduction(const char* layer, const Options& o) {

@@ -44,10 +44,7 @@ inline SqueezeExciteOptions efficientnet_squeeze_excite(Index channels, double r
 inline SqueezeExciteOptions senet_squeeze_excite(Index channels, Index reduction = 16) {
   SqueezeExciteOptions options;
   options.channels = channels;
-  options.rd_channels = reduction > 0 ? channels / reduction : 0;
-  require<OptionError>(options.rd_channels > 0, "senet_squeeze_excite", [&] {
-    return "reduction = " + std::to_string(reduction) + " leaves nothing of channels = " + std::to_string(channels);
-  });
+  options.rd_channels = detail::divided_channels("senet_squeeze_excite", channels, reduction);
   return options;
 }
 /// torchvision.ops.SqueezeExcitation(channels, squeeze_channels).
