@@ -2,25 +2,13 @@
 
 #include "attend/attention/spatial/bottleneck_attention.hpp"
 #include "attend/attention/spatial/non_local.hpp"
-#include "attend/testing/gradient_check.hpp"
-#include "error_of.hpp"
+#include "attention/spatial_models.hpp"
 
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
 using attend::testing::random_tensor;
 
-/// Every parameter and running statistic away from what it starts with: NonLocal starts as the identity.
-template <class S, class Model>
-void randomize(Model& model, std::uint64_t seed) {
-  Rng rng(seed);
-  for (const auto& p : parameters<S>(model)) {
-    const bool variance = p.name.find("running_var") != std::string::npos;
-    auto values = p->edit_flat();
-    for (Index i = 0; i < values.size(); ++i)
-      values(i) = S(variance ? 0.5 + rng.uniform() : 1.2 * (rng.uniform() - 0.5));
-  }
-}
 template <class Layer>
 void expect_gradients(Layer layer, const Shape<4>& shape, Mode mode = Mode::training) {
   randomize<double>(layer, 5);
@@ -30,17 +18,6 @@ void expect_gradients(Layer layer, const Shape<4>& shape, Mode mode = Mode::trai
       options, layer, [&](const auto& x) { return layer(x); }, random_tensor<double, 4>(shape, 7));
   EXPECT_TRUE(report.ok()) << report.text();
 }
-template <class Model>
-std::string names(const Model& model) {
-  std::string text;
-  for (const auto& p : parameters<float>(model)) {
-    text += p.name + "(";
-    for (const Index extent : p->shape()) text += std::to_string(extent) + ",";
-    text += ") ";
-  }
-  return text;
-}
-
 TEST(NonLocal, Gradients) {
   Rng rng(3);
   expect_gradients(NonLocal<double>({.channels = 5, .rd_channels = 3}, rng), {2, 3, 2, 5});
@@ -152,29 +129,14 @@ TEST(NonLocal, IsPermutationEquivariantOverPositions) {
   for (Index i = 0; i < a.size(); ++i) EXPECT_NEAR(a.data()[i], b.data()[i], 1e-13);  // sums in another order
 }
 
-template <class Layer>
-void expect_rows_of_weights_sum_to_one(const Layer& layer, const Tensor<float, 4>& x, Index heads) {
-  const Index positions = x.dimension(1) * x.dimension(2);
-  const auto plain = layer(x);
-  const Recording recording(layer);
-  const auto y = layer(x);
-  for (Index i = 0; i < y.size(); ++i) EXPECT_EQ(y.data()[i], plain.data()[i]);  // recording changes no bit
-  const auto weights = recording.template all<4>("weights");
-  ASSERT_EQ(weights.size(), 1u);
-  ASSERT_EQ(weights[0].shape(), (Shape<4>{x.dimension(0), heads, positions, positions}));
-  for (Index row = 0; row < weights[0].size() / positions; ++row) {
-    double sum = 0;
-    for (Index j = 0; j < positions; ++j) sum += double(weights[0].data()[row * positions + j]);
-    EXPECT_NEAR(sum, 1, 4 * 1.2e-7 * double(positions));  // roundings of that many float additions
-  }
-}
 TEST(SpatialAttention, RowsOfOfferedWeightsSumToOne) {
   Rng rng(3);
   NonLocal<float> local({.channels = 16}, rng);
   randomize<float>(local, 4);
-  expect_rows_of_weights_sum_to_one(local, random_tensor<float, 4>({2, 3, 4, 16}, 1), 1);
+  const auto x = random_tensor<float, 4>({2, 3, 4, 16}, 1);
+  EXPECT_EQ(offered_rows<4>(local, "weights", x).shape(), (Shape<4>{2, 1, 12, 12}));
   const BottleneckAttention<float> bottleneck({.channels = 16, .height = 3, .width = 4}, rng);
-  expect_rows_of_weights_sum_to_one(bottleneck, random_tensor<float, 4>({2, 3, 4, 16}, 1), 4);
+  EXPECT_EQ(offered_rows<4>(bottleneck, "weights", x).shape(), (Shape<4>{2, 4, 12, 12}));
 }
 
 TEST(SpatialAttention, NamesAndShapesAreTimms) {

@@ -51,7 +51,7 @@ def main():
     makers = []
     for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates",
                  "channel_attention", "derived_gates",
-                 "attention_pool", "blocks", "losses", "models"):
+                 "attention_pool", "spatial", "blocks", "losses", "models"):
         makers += importlib.import_module("families." + name).FAMILIES
     total, cases = 0, 0
     for make in makers:

@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/autograd/operation.hpp"
 #include "attend/kernels/relative_logits.hpp"
+#include "attend/kernels/window.hpp"
 
 ATTEND_BEGIN
 
@@ -10,24 +11,29 @@ ATTEND_BEGIN
 ///
 ///   logits(b, h, i, j) = scale q(b, i, h) . (height_rel[dy + height - 1] + width_rel[dx + width - 1]).
 ///
-/// query: (batch, height width, heads, dim)  height_rel: (2 height - 1, dim)  width_rel: (2 width - 1, dim), the tables
-/// for all heads  ->  (batch, heads, height width, height width). Saves its arguments.
-/// Throws ShapeError if the tables are no odd number of rows or do not fit the query.
+/// query: (batch, queries, heads, dim)  height_rel: (2 height - 1, dim)  width_rel: (2 width - 1, dim), the tables
+/// for all heads  ->  (batch, heads, queries, height width). The queries are a grid `query_grid`, by default that of
+/// the keys; with a smaller one both count from their own first row and column, as a block of queries inside its halo
+/// does. Saves its arguments. Throws ShapeError if the tables are no odd number of rows or do not fit the query.
 template <class S>
 Variable<S, 4> relative_logits(const Variable<S, 4>& query, const Variable<S, 2>& height_rel,
-                               const Variable<S, 2>& width_rel, double scale = 1) {
+                               const Variable<S, 2>& width_rel, double scale = 1, Pair query_grid = 0) {
   Operation<S> op("relative_logits", query, height_rel, width_rel);
   const Index height = (height_rel.dim(0) + 1) / 2, width = (width_rel.dim(0) + 1) / 2, dim = query.dim(3);
-  op.require(height_rel.dim(0) % 2 == 1 && width_rel.dim(0) % 2 == 1 && height_rel.dim(1) == dim &&
-                 width_rel.dim(1) == dim && query.dim(1) == height * width,
-             [&] {
-               return "query has shape " + to_string(query.shape()) + "; with height_rel " +
-                      to_string(height_rel.shape()) + " = (2 height - 1, dim) and width_rel " +
-                      to_string(width_rel.shape()) +
-                      " = (2 width - 1, dim) it must be (batch, height width, heads, dim)";
-             });
-  const grid_logits::Problem p{query.dim(0), height, width, query.dim(2), dim};
-  const auto y = op.result(Shape<4>{p.batch, p.heads, p.positions(), p.positions()});
+  if (query_grid == Pair(0)) query_grid = Pair(height, width);
+  op.require(
+      height_rel.dim(0) % 2 == 1 && width_rel.dim(0) % 2 == 1 && height_rel.dim(1) == dim && width_rel.dim(1) == dim &&
+          query_grid.height > 0 && query_grid.height <= height && query_grid.width > 0 && query_grid.width <= width &&
+          query.dim(1) == query_grid.height * query_grid.width,
+      [&] {
+        return "query has shape " + to_string(query.shape()) + "; with height_rel " + to_string(height_rel.shape()) +
+               " = (2 height - 1, dim) and width_rel " + to_string(width_rel.shape()) +
+               " = (2 width - 1, dim) it must be (batch, height width, heads, dim), or as many queries as a "
+               "smaller grid has, not those of " +
+               to_string(query_grid);
+      });
+  const grid_logits::Problem p{query.dim(0), height, width, query.dim(2), dim, query_grid.height, query_grid.width};
+  const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries(), p.keys()});
   grid_logits::forward(p, S(scale), query.data(), height_rel.data(), width_rel.data(), op.data(y));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dq = op.slot(query), dh = op.slot(height_rel), dw = op.slot(width_rel),

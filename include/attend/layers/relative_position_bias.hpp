@@ -11,10 +11,26 @@ struct RelativePositionBiasOptions {
   bool class_token = false;  ///< token 0 has no place in the window; three extra rows serve it
 };
 
-/// The learned bias of a window's relative positions (Swin: Liu et al. 2021, section 3.2; timm's RelPosBias).
+/// The row that each pair of a window's tokens reads from a table: (dy + height - 1)(2 width - 1) + dx + width - 1 with
+/// (dy, dx) = **query - key** positions. With a class token, token 0, the last three rows are class -> token, token ->
+/// class, class -> class.
+inline std::shared_ptr<const BiasIndex> relative_position_index(Index height, Index width, bool class_token = false) {
+  const Index extra = class_token ? 1 : 0, tokens = height * width + extra;
+  const Index pairs = (2 * height - 1) * (2 * width - 1);
+  auto made = std::make_shared<BiasIndex>();
+  made->queries = made->keys = tokens;
+  for (Index q = -extra; q < tokens - extra; ++q)
+    for (Index k = -extra; k < tokens - extra; ++k)
+      made->rows.push_back(q < 0   ? (k < 0 ? pairs + 2 : pairs)
+                           : k < 0 ? pairs + 1
+                                   : (q / width - k / width + height - 1) * (2 * width - 1) + q % width - k % width +
+                                         width - 1);
+  return made;
+}
+
+/// The learned bias of a window's relative positions, of which relative_position_index picks the row (Swin: Liu et al.
+/// 2021, section 3.2; timm's RelPosBias).
 ///
-/// Row of (query, key) = (dy + height - 1)(2 width - 1) + dx + width - 1 with (dy, dx) = **query - key** positions.
-/// With a class token the last three rows are class -> token, token -> class, class -> class.
 /// relative_position_bias_table: ((2 height - 1)(2 width - 1) [+ 3], num_heads), drawn from a normal of deviation 0.02.
 /// Called on scores (batch, heads, tokens, tokens) it returns scores + bias; `bias(x)` is the bias alone,
 /// (1, heads, tokens, tokens), on the tape of x, to be given to an attention. tokens = height * width [+ 1], row-major.
@@ -23,7 +39,7 @@ template <class S>
 class RelativePositionBias : public Layer<RelativePositionBias<S>> {
  public:
   RelativePositionBias(const RelativePositionBiasOptions& options, Rng& rng)
-      : index_(index(checked(options))),
+      : index_(relative_position_index(checked(options).height, options.width, options.class_token)),
         table_(
             {(2 * options.height - 1) * (2 * options.width - 1) + (options.class_token ? 3 : 0), options.num_heads}) {
     auto table = table_.edit();
@@ -48,19 +64,6 @@ class RelativePositionBias : public Layer<RelativePositionBias<S>> {
              " and num_heads = " + std::to_string(o.num_heads) + " must be above 0";
     });
     return o;
-  }
-  static std::shared_ptr<const BiasIndex> index(const RelativePositionBiasOptions& o) {
-    const Index extra = o.class_token ? 1 : 0, tokens = o.height * o.width + extra;
-    const Index pairs = (2 * o.height - 1) * (2 * o.width - 1);
-    auto made = std::make_shared<BiasIndex>();
-    made->queries = made->keys = tokens;
-    for (Index q = -extra; q < tokens - extra; ++q)
-      for (Index k = -extra; k < tokens - extra; ++k)
-        made->rows.push_back(q < 0   ? (k < 0 ? pairs + 2 : pairs)
-                             : k < 0 ? pairs + 1
-                                     : (q / o.width - k / o.width + o.height - 1) * (2 * o.width - 1) + q % o.width -
-                                           k % o.width + o.width - 1);
-    return made;
   }
   std::shared_ptr<const BiasIndex> index_;  // a constant, shared by copies of the layer
   Parameter<S, 2> table_;

@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/spatial/attend_positions.hpp"
+#include "attend/autograd/draw_normal.hpp"
 #include "attend/functional/head_view.hpp"
 #include "attend/functional/pooling.hpp"
 #include "attend/functional/relative_logits.hpp"
@@ -40,7 +41,7 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
   struct Positions : Layer<Positions> {
     Positions(Index height, Index width, Index dim, Rng& rng)
         : height_rel({2 * height - 1, dim}), width_rel({2 * width - 1, dim}) {
-      for (auto* table : {&height_rel, &width_rel}) draw(*table, 1 / std::sqrt(double(dim)), rng);
+      for (auto* table : {&height_rel, &width_rel}) detail::draw_normal(*table, 1 / std::sqrt(double(dim)), rng);
     }
     template <class Self, class Visit>
     static void children(Self& self, Visit&& visit) {
@@ -56,7 +57,7 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
         qkv_({options_.channels, 2 * options_.num_heads * options_.dim_head + options_.out_channels, options_.qkv_bias},
              rng),
         pos_embed_(options_.height, options_.width, options_.dim_head, rng) {
-    draw(qkv_.weight(), 1 / std::sqrt(double(options_.channels)), rng);
+    detail::draw_normal(qkv_.weight(), 1 / std::sqrt(double(options_.channels)), rng);
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
@@ -90,11 +91,6 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
   }
 
  private:
-  template <class P>
-  static void draw(P& parameter, double deviation, Rng& rng) {
-    auto values = parameter.edit_flat();
-    for (Index i = 0; i < values.size(); ++i) values(i) = S(deviation * rng.normal());
-  }
   static BottleneckAttentionOptions completed(BottleneckAttentionOptions o) {
     require<OptionError>(o.channels > 0 && o.height > 0 && o.width > 0, "BottleneckAttention", [&] {
       return "channels = " + std::to_string(o.channels) + ", height = " + std::to_string(o.height) +
