@@ -17,10 +17,10 @@ struct Softmax : Layer<Softmax> {
   }
 };
 
-/// gelu(x + bias), between the two dense layers of a transformer.
+/// bias_gelu, between the two dense layers of a transformer.
 struct BiasGelu : Layer<BiasGelu> {
   BiasGelu(Index channels, Rng& rng) : bias({1, channels}, rng, 1.0) {}
-  Variable<float, 2> forward(const Variable<float, 2>& x) const { return gelu(x + bias.on(x)); }
+  Variable<float, 2> forward(const Variable<float, 2>& x) const { return bias_gelu(x, bias.on(x)); }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("bias", self.bias);

@@ -99,6 +99,17 @@ TEST(Cbam, ItsHalvesOfferTheirGates) {
   EXPECT_EQ(y(1, 2, 3, 4), x(1, 2, 3, 4) * channel[0].data()[9] * spatial[0].data()[23]);
 }
 
+// Without a tape the map between its halves is not made.
+TEST(Cbam, GivesTheSameBitsOnATapeAndWithout) {
+  Rng rng(3);
+  const Cbam<float> layer({.channels = 37, .spatial_kernel_size = 3}, rng);
+  const auto x = random_tensor<float, 4>({2, 9, 5, 37}, 1);
+  const auto y = layer(x);
+  Tape<float> tape(Mode::evaluation);
+  const auto z = layer(tape.want(tape.input(x)));
+  EXPECT_TRUE(std::equal(y.data(), y.data() + y.size(), z.data()));
+}
+
 TEST(BadInput, Cbam) {
   Rng rng(3);
   const Cbam<float> layer({.channels = 5}, rng);

@@ -104,6 +104,31 @@ TEST(Activation, ValuesFollowTheFormula) {
   }
 }
 
+TEST(Activation, FloatsAreCloseToDoublesWhateverTheVector) {
+  const auto x = random_tensor<float, 1>({1003}, 5, -9, 9);
+  const Tensor<double, 1> wide = x.cast<double>();
+  for (const Case& c : cases()) {
+    if (std::string(c.name) != "gelu" && std::string(c.name) != "gelu tanh") continue;
+    const auto form = std::string(c.name) == "gelu" ? GeluForm::erf : GeluForm::tanh;
+    const auto y = gelu(Variable<float, 1>(x), form);
+    // 4 roundings, relative to values of up to 9
+    for (Index i = 0; i < x.size(); ++i)
+      ASSERT_NEAR(y.data()[i], c.formula(wide(i)), 4 * 6e-8 * (1 + std::abs(wide(i)))) << c.name << " of " << x(i);
+  }
+}
+
+TEST(Activation, BiasGeluIsGeluOfTheSum) {
+  const auto x = random_tensor<double, 3>({3, 4, 19}, 1, -3, 3), bias = random_tensor<double, 3>({1, 1, 19}, 2);
+  for (const auto form : {GeluForm::erf, GeluForm::tanh}) {
+    const auto one = bias_gelu(Variable<double, 3>(x), Variable<double, 3>(bias), form),
+               two = gelu(Variable<double, 3>(x) + Variable<double, 3>(bias), form);
+    EXPECT_TRUE(std::equal(one.data(), one.data() + one.size(), two.data()));
+    const auto report =
+        check_function_gradients([form](const auto& a, const auto& b) { return bias_gelu(a, b, form); }, x, bias);
+    EXPECT_TRUE(report.ok()) << report.text();
+  }
+}
+
 TEST(Activation, SmallNumbersKeepTheirDigits) {  // the naive log(1 + e^x) and e^x - 1 lose all of them
   const auto softplus_value = softplus(V1(vector({-40, -30, -20}))),
              elu_value = elu(V1(vector({-1e-12, -1e-9, -1e-5})));

@@ -159,6 +159,21 @@ TEST(GlobalPool, GradientsAndByHand) {
       "global_max_pool", [](const auto& x) { return global_max_pool(x); }, distinct({2, 5, 4, 3}));
 }
 
+TEST(GlobalPool, MeanAndMaximumInOnePassAreThoseOfTwo) {
+  for (const Shape<4>& shape : {Shape<4>{2, 3, 4, 5}, Shape<4>{1, 30, 17, 67}, Shape<4>{3, 1, 1, 16}}) {
+    auto x = random_tensor<float, 4>(shape, 3);
+    x.data()[x.size() / 2] = std::numeric_limits<float>::quiet_NaN();  // is the maximum, and the mean
+    const Variable<float, 4> v(x);
+    const auto [mean, most] = global_mean_max_pool(v);
+    const auto same = [](const auto& a, const auto& b) {
+      return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), std::size_t(a.size()) * sizeof(float)) == 0;
+    };
+    EXPECT_TRUE(same(mean, global_average_pool(v)));
+    EXPECT_TRUE(same(most, global_max_pool(v)));
+  }
+  EXPECT_THROW((void)global_mean_max_pool(Variable<float, 4>(Tensor<float, 4>(1, 0, 3, 2))), ShapeError);
+}
+
 TEST(GeneralisedMeanPool, IsTheMeanForOneAndTheMaximumForManyAndNeverOverflows) {
   const auto power = [](double p) {
     Tensor<double, 1> t(1);

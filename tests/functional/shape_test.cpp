@@ -159,6 +159,23 @@ TEST(Shape, LargeCopiesForAnyNumberOfThreads) {
   set_num_threads(2);
 }
 
+TEST(Shape, TranspositionsInTiles) {  // extents beyond a tile and no multiples of it
+  const auto x = random_tensor<float, 4>({2, 37, 3, 21}, 1);
+  const Variable<float, 4> v(x);
+  const auto y = transpose(v, {0, 3, 2, 1});
+  for (Index b = 0; b < 2; ++b)
+    for (Index i = 0; i < 37; ++i)
+      for (Index h = 0; h < 3; ++h)
+        for (Index j = 0; j < 21; ++j)
+          ASSERT_EQ(y.data()[((b * 21 + j) * 3 + h) * 37 + i], x(b, i, h, j)) << b << " " << i << " " << h << " " << j;
+  const auto report = check_function_gradients(
+      [](const auto& a) {
+        return transpose(a, {0, 3, 2, 1});
+      },
+      random_tensor<double, 4>({1, 17, 2, 18}, 2));
+  EXPECT_TRUE(report.ok()) << report.text();
+}
+
 TEST(Shape, FM_2_3_EmptyExtents) {
   const V3 x(Tensor<double, 3>(0, 3, 4));
   EXPECT_EQ(slice(x, 1, 2, 1).shape(), (Shape<3>{0, 1, 4}));

@@ -83,6 +83,22 @@ TEST(Math, FM_2_2_ErrorsInUnitsOfTheLastPlaceAreAsTheHeaderStates) {
 }
 
 template <class S>
+double worst_of_normal_distribution() {
+  double largest = 0;
+  for (int i = -400000; i <= 400000; ++i) {
+    const S x = S(i) / S(40000);
+    const long double exact = 0.5L * std::erfc(-static_cast<long double>(x) / std::sqrt(2.0L));
+    const long double error = std::fabs(attend::simd::normal_distribution(x) - exact);
+    if (!(error <= largest)) largest = static_cast<double>(error);
+  }
+  return largest;
+}
+TEST(Math, TheNormalDistributionHasTheAbsoluteErrorsThatTheHeaderStates) {
+  EXPECT_LE(worst_of_normal_distribution<float>(), 1.4e-7);
+  EXPECT_LE(worst_of_normal_distribution<double>(), 2.3e-16);
+}
+
+template <class S>
 void check_special_values() {
   const S inf = infinity<S>, nan = nan_of<S>;
   EXPECT_EQ(attend::exp(-inf), S(0));
@@ -113,6 +129,8 @@ void check_special_values() {
   EXPECT_EQ(attend::erf(inf), S(1));
   EXPECT_EQ(attend::erf(-inf), S(-1));
   EXPECT_EQ(attend::erf(S(0)), S(0));
+  EXPECT_EQ(attend::simd::normal_distribution(inf), S(1));
+  EXPECT_EQ(attend::simd::normal_distribution(-inf), S(0));
   for (S x : {nan, -nan}) {
     EXPECT_TRUE(std::isnan(attend::exp(x)));
     EXPECT_TRUE(std::isnan(attend::simd::exp_nonpositive(x)));
@@ -121,6 +139,7 @@ void check_special_values() {
     EXPECT_TRUE(std::isnan(attend::tanh(x)));
     EXPECT_TRUE(std::isnan(attend::sigmoid(x)));
     EXPECT_TRUE(std::isnan(attend::erf(x)));
+    EXPECT_TRUE(std::isnan(attend::simd::normal_distribution(x)));
   }
 }
 TEST(Math, InfinitiesGiveTheLimitsAndNaNStaysNaN) {

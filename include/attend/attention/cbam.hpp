@@ -23,10 +23,15 @@ template <class S>
 class Cbam : public Layer<Cbam<S>> {
  public:
   Cbam(const CbamOptions& o, Rng& rng)
-      : channel_({o.channels, o.rd_ratio, o.rd_channels, o.rd_divisor, o.bias, o.activation, o.gate}, rng),
+      : channels_(o.channels),
+        channel_({o.channels, o.rd_ratio, o.rd_channels, o.rd_divisor, o.bias, o.activation, o.gate}, rng),
         spatial_({o.spatial_kernel_size, o.gate}, rng) {}
 
-  Variable<S, 4> forward(const Variable<S, 4>& x) const { return spatial_(channel_(x)); }
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    if (x.link() || x.dim(3) != channels_) return spatial_(channel_(x));
+    const auto channels = channel_.gate(x);  // without a tape: three passes over x, and the map between is not made
+    return gate_both(x, channels, spatial_.gate(mean_max_channels(x, channels)));
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("channel", self.channel_);
@@ -34,6 +39,7 @@ class Cbam : public Layer<Cbam<S>> {
   }
 
  private:
+  Index channels_;
   CbamChannel<S> channel_;
   CbamSpatial<S> spatial_;
 };

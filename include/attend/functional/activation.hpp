@@ -2,6 +2,7 @@
 /// Element-wise activations of a Variable of any shape; the result has the shape of x. Formulas, derivatives at kinks:
 /// kernels/activation.hpp. Saved for backward: x, or the result alone where the derivative follows from it (relu,
 /// sigmoid, tanh).
+#include "attend/functional/arithmetic.hpp"
 #include "attend/functional/elementwise.hpp"
 #include "attend/kernels/activation.hpp"
 
@@ -30,6 +31,14 @@ template <class S, int R>
 Variable<S, R> gelu(const Variable<S, R>& x, GeluForm form = GeluForm::erf) {
   return form == GeluForm::erf ? elementwise("gelu", x, activation::GeluErf{})
                                : elementwise("gelu", x, activation::GeluTanh{});
+}
+
+/// gelu(x + bias), in one pass: x + bias is not kept in memory. Axes of extent 1 are repeated, as in x + bias.  Saves x and
+/// bias.
+template <class S, int R>
+Variable<S, R> bias_gelu(const Variable<S, R>& x, const Variable<S, R>& bias, GeluForm form = GeluForm::erf) {
+  return form == GeluForm::erf ? broadcast("bias_gelu", x, bias, activation::OfSum<activation::GeluErf>{})
+                               : broadcast("bias_gelu", x, bias, activation::OfSum<activation::GeluTanh>{});
 }
 
 /// x sigmoid(x), also called swish.  torch.nn.functional.silu

@@ -4,17 +4,32 @@
 
 ATTEND_BEGIN
 
+namespace detail {
+template <class S>
+void check_channel_gate(const Operation<S>& op, const Variable<S, 4>& x, const Variable<S, 2>& gate) {
+  const Shape<2> expected{x.dim(0), x.dim(3)};
+  op.require(gate.shape() == expected, [&] {
+    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
+           to_string(gate.shape());
+  });
+}
+template <class S>
+void check_position_gate(const Operation<S>& op, const Variable<S, 4>& x, const Variable<S, 4>& gate) {
+  const Shape<4> expected{x.dim(0), x.dim(1), x.dim(2), 1};
+  op.require(gate.shape() == expected, [&] {
+    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
+           to_string(gate.shape());
+  });
+}
+}  // namespace detail
+
 /// y(b, i, j, c) = x(b, i, j, c) gate(b, c): channel attention's scaling.
 /// x: (batch, height, width, channels)  gate: (batch, channels)  ->  as x.
 /// Saves x and gate. Throws ShapeError unless batch and channels agree.
 template <class S>
 Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate) {
   Operation<S> op("gate_channels", x, gate);
-  const Shape<2> expected{x.dim(0), x.dim(3)};
-  op.require(gate.shape() == expected, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
-           to_string(gate.shape());
-  });
+  detail::check_channel_gate(op, x, gate);
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
   const auto y = op.result(x.shape());
   gating::channels_forward(batch, pixels, channels, x.data(), gate.data(), op.data(y));
@@ -35,11 +50,7 @@ Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate
 template <class S>
 Variable<S, 4> gate_positions(const Variable<S, 4>& x, const Variable<S, 4>& gate) {
   Operation<S> op("gate_positions", x, gate);
-  const Shape<4> expected{x.dim(0), x.dim(1), x.dim(2), 1};
-  op.require(gate.shape() == expected, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
-           to_string(gate.shape());
-  });
+  detail::check_position_gate(op, x, gate);
   const Index rows = gate.size(), channels = x.dim(3);
   const auto y = op.result(x.shape());
   gating::pixels_forward(rows, channels, x.data(), gate.data(), op.data(y));
@@ -51,22 +62,52 @@ Variable<S, 4> gate_positions(const Variable<S, 4>& x, const Variable<S, 4>& gat
   return y;
 }
 
+namespace detail {
+/// Of x times a channel gate; without one (null) of x.
+template <class S>
+Variable<S, 4> mean_max_channels(const Operation<S>& op, const Variable<S, 4>& x, const S* gate) {
+  const Index pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
+  op.require(channels > 0, [&] { return "x has shape " + to_string(x.shape()) + "; there must be channels to pool"; });
+  const auto y = op.result(Shape<4>{x.dim(0), x.dim(1), x.dim(2), 2});
+  const Index rows = y.size() / 2;
+  const auto where = op.records() ? make_buffer<Index>(rows) : nullptr;
+  gating::mean_max_forward(rows, pixels, channels, x.data(), gate, op.data(y), where.get());
+  if (op.records())
+    op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
+      gating::mean_max_backward(rows, channels, where.get(), pass.of(dy), pass.add_to(dx));
+    });
+  return y;
+}
+}  // namespace detail
+
 /// Mean and maximum over the channels, in this order.
 /// x: (batch, height, width, channels)  ->  (batch, height, width, 2).
 /// The first of equals gets the maximum's gradient. Saves where it was. Throws ShapeError without channels.
 template <class S>
 Variable<S, 4> mean_max_channels(const Variable<S, 4>& x) {
-  Operation<S> op("mean_max_channels", x);
-  const Index channels = x.dim(3);
-  op.require(channels > 0, [&] { return "x has shape " + to_string(x.shape()) + "; there must be channels to pool"; });
-  const auto y = op.result(Shape<4>{x.dim(0), x.dim(1), x.dim(2), 2});
-  const Index rows = y.size() / 2;
-  const auto where = make_buffer<Index>(rows);
-  gating::mean_max_forward(rows, channels, x.data(), op.data(y), where.get());
-  if (op.records())
-    op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
-      gating::mean_max_backward(rows, channels, where.get(), pass.of(dy), pass.add_to(dx));
-    });
+  return detail::mean_max_channels<S>(Operation<S>("mean_max_channels", x), x, nullptr);
+}
+
+/// mean_max_channels(gate_channels(x, gate)), the gated map not made where nothing is recorded.
+template <class S>
+Variable<S, 4> mean_max_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate) {
+  Operation<S> op("mean_max_channels", x, gate);
+  if (op.records()) return mean_max_channels(gate_channels(x, gate));
+  detail::check_channel_gate(op, x, gate);
+  return detail::mean_max_channels<S>(op, x, gate.data());
+}
+
+/// gate_positions(gate_channels(x, channel_gate), position_gate), in one pass where nothing is recorded.
+template <class S>
+Variable<S, 4> gate_both(const Variable<S, 4>& x, const Variable<S, 2>& channel_gate,
+                         const Variable<S, 4>& position_gate) {
+  Operation<S> op("gate_both", x, channel_gate, position_gate);
+  if (op.records()) return gate_positions(gate_channels(x, channel_gate), position_gate);
+  detail::check_channel_gate(op, x, channel_gate);
+  detail::check_position_gate(op, x, position_gate);
+  const auto y = op.result(x.shape());
+  gating::both_forward(x.dim(0), x.dim(1) * x.dim(2), x.dim(3), x.data(), channel_gate.data(), position_gate.data(),
+                       op.data(y));
   return y;
 }
 

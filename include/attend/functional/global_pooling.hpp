@@ -12,7 +12,7 @@ Variable<S, 2> global_average_pool(const Variable<S, 4>& x) {
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
   op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
   const auto y = op.result(Shape<2>{batch, channels});
-  global_average_forward(batch, pixels, channels, x.data(), op.data(y));
+  global_mean_max_forward(batch, pixels, channels, x.data(), op.data(y), static_cast<S*>(nullptr));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dx = op.slot(x)](Pass<S>& pass) {
       if (S* d = pass.add_to(dx)) global_average_backward(batch, pixels, channels, pass.of(dy), d);
@@ -72,8 +72,20 @@ Variable<S, 2> global_deviation_pool(const Variable<S, 4>& x) {
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
   op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
   const auto mean = make_buffer<S>(batch * channels);
-  global_average_forward(batch, pixels, channels, x.data(), mean.get());
+  global_mean_max_forward(batch, pixels, channels, x.data(), mean.get(), static_cast<S*>(nullptr));
   return detail::global_root_square<S>(op, x, static_cast<double>(pixels), mean);
+}
+
+/// global_average_pool and global_max_pool of the same x; in one pass where nothing is recorded.
+template <class S>
+std::pair<Variable<S, 2>, Variable<S, 2>> global_mean_max_pool(const Variable<S, 4>& x) {
+  Operation<S> op("global_mean_max_pool", x);
+  if (op.records()) return {global_average_pool(x), global_max_pool(x)};
+  const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
+  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+  const auto mean = op.result(Shape<2>{batch, channels}), most = op.result(Shape<2>{batch, channels});
+  global_mean_max_forward(batch, pixels, channels, x.data(), op.data(mean), op.data(most));
+  return {mean, most};
 }
 
 /// Generalised-mean pooling, between the mean (p = 1) and the maximum (p large):

@@ -47,6 +47,13 @@ struct Elu : OfInput {
   explicit Elu(double a) : alpha(a) {}
 };
 
+/// f(a + b), f being one of those OfInput: a function of two numbers for kernels/broadcast.hpp.
+template <class F>
+struct OfSum {
+  static constexpr bool uses_a = true, uses_b = true;
+  F f;
+};
+
 }  // namespace activation
 ATTEND_END
 
@@ -84,19 +91,12 @@ template <>
 struct Formula<activation::GeluErf> : OnVectors {
   template <class V>
   ATTEND_INLINE static V value(const activation::GeluErf&, V x) {
-    return x * distribution(x);
+    return x * simd::normal_distribution(x);
   }
   template <class V>
   ATTEND_INLINE static V derivative(const activation::GeluErf&, V x) {
     using S = simd::Scalar<V>;
-    return distribution(x) + x * (S(0.39894228040143267794) * simd::exp(S(-0.5) * x * x));
-  }
-
- private:
-  template <class V>
-  ATTEND_INLINE static V distribution(V x) {
-    using S = simd::Scalar<V>;
-    return S(0.5) + S(0.5) * simd::erf(x * S(0.70710678118654752440));
+    return simd::normal_distribution(x) + x * (S(0.39894228040143267794) * simd::exp_nonpositive(S(-0.5) * x * x));
   }
 };
 
@@ -227,6 +227,22 @@ struct Formula<activation::Elu> : OnVectors {
   ATTEND_INLINE static V derivative(const activation::Elu& f, V x) {
     using S = simd::Scalar<V>;
     return simd::select(x > S(0), simd::all<V>(1), S(f.alpha) * simd::exp(simd::select(x > S(0), simd::all<V>(0), x)));
+  }
+};
+
+template <class F>
+struct Formula<activation::OfSum<F> > : OnVectors {
+  template <class V>
+  ATTEND_INLINE static V value(const activation::OfSum<F>& sum, V a, V b) {
+    return Formula<F>::value(sum.f, a + b);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_a(const activation::OfSum<F>& sum, V a, V b) {
+    return Formula<F>::derivative(sum.f, a + b);
+  }
+  template <class V>
+  ATTEND_INLINE static V by_b(const activation::OfSum<F>& sum, V a, V b) {
+    return Formula<F>::derivative(sum.f, a + b);
   }
 };
 

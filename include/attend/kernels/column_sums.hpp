@@ -40,24 +40,17 @@ void pairwise_column_sums(const S* x, Index rows, Index columns, Index stride, S
     return simd::map_add(
         columns, sums, [](const auto& v) { return v; }, static_cast<const S*>(scratch));
   }
-  constexpr Index lanes = simd::lanes<S>;
-  Index j = 0;
-  for (; j + 4 * lanes <= columns; j += 4 * lanes) {
-    simd::Vector<S> sum[4] = {};
-    for (Index i = 0; i < rows; ++i)
-      for (Index k = 0; k < 4; ++k) sum[k] += simd::load(x + i * stride + j + k * lanes);
-    for (Index k = 0; k < 4; ++k) simd::store(sums + j + k * lanes, sum[k]);
-  }
-  for (; j < columns; j += lanes) {
-    const Index n = std::min(lanes, columns - j);
-    simd::Vector<S> sum{};
-    for (Index i = 0; i < rows; ++i)
-      sum += n == lanes ? simd::load(x + i * stride + j) : simd::load_part(x + i * stride + j, n);
-    if (n == lanes)
-      simd::store(sums + j, sum);
-    else
-      simd::store_part(sums + j, sum, n);
-  }
+  // four rows at a time: few streams, each in order, which processors fetch ahead
+  for (Index i = 0; i < rows; i += 4)
+    simd::for_each_vector<S>(columns, [&, from = x + i * stride, count = std::min<Index>(4, rows - i)](const auto& at) {
+      auto sum = at(from);
+      if (count == 4)
+        sum = (sum + at(from + stride)) + (at(from + 2 * stride) + at(from + 3 * stride));
+      else
+        for (Index r = 1; r < count; ++r) sum += at(from + r * stride);
+      at.put(sums, i == 0 ? sum : at(sums) + sum);
+    });
+  if (rows == 0) std::fill_n(sums, columns, S(0));
 }
 
 }  // namespace detail

@@ -17,6 +17,7 @@ ATTEND_DISPATCH_IN(gating, channels_forward)
 ATTEND_DISPATCH_IN(gating, channels_backward)
 ATTEND_DISPATCH_IN(gating, pixels_forward)
 ATTEND_DISPATCH_IN(gating, pixels_backward)
+ATTEND_DISPATCH_IN(gating, both_forward)
 ATTEND_DISPATCH_IN(gating, mean_max_forward)
 ATTEND_DISPATCH_IN(gating, mean_max_backward)
 }  // namespace gating
@@ -89,21 +90,34 @@ void pixels_backward(Index rows, Index channels, const S* x, const S* g, const S
   });
 }
 
-/// y(row) = mean and largest over the channels, NaN being the largest of all; `where` gets the first largest's channel.
+/// y = x g(b, c) s(row): both gates in one pass.
 template <class S>
-void mean_max_forward(Index rows, Index channels, const S* x, S* y, Index* where) {
+void both_forward(Index batch, Index pixels, Index channels, const S* x, const S* g, const S* s, S* y) {
+  parallel_for(batch * pixels, grain(channels), [&](Index begin, Index end) {
+    for (Index row = begin; row < end; ++row)
+      simd::map(
+          channels, y + row * channels, [by = s[row]](const auto& v, const auto& scale) { return v * scale * by; },
+          x + row * channels, g + row / pixels * channels);
+  });
+}
+
+/// y(row) = mean and largest over the channels, NaN being the largest of all; `where`, unless null, gets the first
+/// largest's channel. With gates g (batch, channels), not null: of x g(b, c).
+template <class S>
+void mean_max_forward(Index rows, Index pixels, Index channels, const S* x, const S* g, S* y, Index* where) {
   using V = simd::Vector<S>;
   using Word = typename simd::Lanes<V>::Word;
   constexpr Index lanes = simd::lanes<S>;
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
-      const S* from = x + row * channels;
-      V sum{}, best = simd::all<V>(from[0]);
+      const S *from = x + row * channels, *scale = g ? g + row / pixels * channels : nullptr;
+      V sum{}, best = simd::all<V>(scale ? from[0] * scale[0] : from[0]);
       simd::Bits<V> at{}, number{};
       for (Index k = 0; k < lanes; ++k) number[k] = static_cast<Word>(k);
       Index c = 0;
       for (; c + lanes <= channels; c += lanes, number += static_cast<Word>(lanes)) {
-        const V v = simd::load(from + c);
+        V v = simd::load(from + c);
+        if (scale) v *= simd::load(scale + c);
         sum += v;
         const auto keep = (best >= v) | (best != best);
         best = keep ? best : v;
@@ -118,12 +132,13 @@ void mean_max_forward(Index rows, Index channels, const S* x, S* y, Index* where
       };
       for (Index k = 1; k < lanes; ++k) challenge(best[k], static_cast<Index>(at[k]));
       for (; c < channels; ++c) {
-        total += from[c];
-        challenge(from[c], c);
+        const S v = scale ? from[c] * scale[c] : from[c];
+        total += v;
+        challenge(v, c);
       }
       y[2 * row] = total / S(channels);
       y[2 * row + 1] = largest;
-      where[row] = place;
+      if (where) where[row] = place;
     }
   });
 }

@@ -11,7 +11,7 @@
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
-ATTEND_DISPATCH(global_average_forward)
+ATTEND_DISPATCH(global_mean_max_forward)
 ATTEND_DISPATCH(global_average_backward)
 ATTEND_DISPATCH(global_max_forward)
 ATTEND_DISPATCH(global_root_square_forward)
@@ -70,16 +70,52 @@ ATTEND_END
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
 
-/// y[b, c] = mean over the pixels of x[b, :, c], summed by halves.  x: (batch, pixels, channels)  y: (batch, channels)
+namespace detail {
+/// Pixels that one unit of work takes: what fits the first cache. It reads memory in order.
+inline Index pixel_block(Index channels) { return std::max<Index>(16, 8192 / std::max<Index>(1, channels)); }
+
+/// most[c] = the largest of the rows, NaN being larger than everything.
 template <class S>
-void global_average_forward(Index batch, Index pixels, Index channels, const S* x, S* y) {
-  detail::for_each_channel_block(batch, channels, [&](Index b, Index c0, Index c1) {
-    S scratch[64 * 2 * detail::channel_block];
-    S* const mean = y + b * channels + c0;
-    detail::pairwise_column_sums(x + b * pixels * channels + c0, pixels, c1 - c0, channels, mean, scratch);
-    simd::map(
-        c1 - c0, mean, [by = static_cast<S>(pixels)](const auto& v) { return v / by; }, static_cast<const S*>(mean));
+void column_maxima(const S* x, Index rows, Index columns, S* most) {
+  simd::for_each_vector<S>(columns, [&](const auto& at) {
+    auto best = at(x);
+    for (Index i = 1; i < rows; ++i) {
+      const auto v = at(x + i * columns);
+      best = ((best >= v) | (best != best)) ? best : v;
+    }
+    at.put(most, best);
   });
+}
+}  // namespace detail
+
+/// mean[b, c] = mean over the pixels of x[b, :, c], summed by halves within blocks of pixels and over the blocks.
+/// most[b, c], unless null, is the largest, in the same pass.  x: (batch, pixels, channels)  mean, most: (batch, channels)
+template <class S>
+void global_mean_max_forward(Index batch, Index pixels, Index channels, const S* x, S* mean, S* most) {
+  const Index block = detail::pixel_block(channels), blocks = (pixels + block - 1) / block;
+  const auto sums = make_buffer<S>(batch * blocks * channels),
+             maxima = make_buffer<S>(most ? batch * blocks * channels : 0);
+  parallel_for(
+      batch * blocks, std::max<Index>(1, 16384 / std::max<Index>(1, block * channels)), [&](Index begin, Index end) {
+        const auto scratch = make_buffer<S>(detail::pairwise_scratch(block, channels));
+        for (Index u = begin; u < end; ++u) {
+          const Index first = u % blocks * block, rows = std::min(block, pixels - first);
+          const S* from = x + (u / blocks * pixels + first) * channels;
+          detail::pairwise_column_sums(from, rows, channels, channels, sums.get() + u * channels, scratch.get());
+          if (most) detail::column_maxima(from, rows, channels, maxima.get() + u * channels);
+        }
+      });
+  const auto scratch = make_buffer<S>(detail::pairwise_scratch(blocks, channels));
+  for (Index b = 0; b < batch; ++b) {
+    S* const to = mean + b * channels;
+    detail::pairwise_column_sums(static_cast<const S*>(sums.get()) + b * blocks * channels, blocks, channels, channels,
+                                 to, scratch.get());
+    simd::map(
+        channels, to, [by = static_cast<S>(pixels)](const auto& v) { return v / by; }, static_cast<const S*>(to));
+    if (most)
+      detail::column_maxima(static_cast<const S*>(maxima.get()) + b * blocks * channels, blocks, channels,
+                            most + b * channels);
+  }
 }
 template <class S>
 void global_average_backward(Index batch, Index pixels, Index channels, const S* dy, S* dx) {

@@ -8,6 +8,7 @@
 ///                       exp   exp_nonpositive   expm1   log   tanh   sigmoid   erf
 ///             float       1                 5       2     1      3         3   1.5
 ///             double      1                 1       2     1      3         3     2
+/// normal_distribution: largest absolute error 1.4e-7 (float), 2.3e-16 (double).
 #ifndef ATTEND_SIMD_MATH
 #define ATTEND_SIMD_MATH
 #include <limits>
@@ -238,6 +239,25 @@ ATTEND_INLINE V erf(V x) {
     const V u = select(t > S(6), all<V>(S(6)), t);
     far = S(1) - exp(-multiply_add(u, polynomial(u, d), u));
     return select(t > S(1), copy_sign(far, x), near);
+  }
+}
+
+/// (1 + erf(x / sqrt 2)) / 2, the distribution function of a standard normal number, of full absolute precision. The
+/// float's is 1/2 + x p(x^2), p a least-squares fit whose largest error was evened out; beyond 5.2 it is 0 or 1.
+template <class V>
+ATTEND_INLINE V normal_distribution(V x) {
+  using S = Scalar<V>;
+  if constexpr (sizeof(S) == 4) {
+    constexpr S end = S(5.2);
+    constexpr S c[] = {S(0.135949984),   S(-0.067743808),    S(0.0500261113),   S(-0.0399253964),   S(0.0319623239),
+                       S(-0.02476345),   S(0.0181339234),    S(-0.0123533597),  S(0.00801009033),   S(-0.00506736757),
+                       S(0.00266244193), S(-0.000978515833), S(0.000600760221), S(-0.000562290312), S(0.000202389667)};
+    V y = select(x < -end, all<V>(-end), x);
+    y = select(y > end, all<V>(end), y);
+    const V inside = multiply_add(y, polynomial(multiply_add(y * S(2 / 27.04), y, all<V>(-1)), c), all<V>(S(0.5)));
+    return select(x > end, all<V>(1), select(x < -end, all<V>(0), inside));
+  } else {
+    return S(0.5) + S(0.5) * erf(x * S(0.70710678118654752440));
   }
 }
 

@@ -32,12 +32,14 @@ class CbamChannel : public Layer<CbamChannel<S>> {
   CbamChannel(const CbamChannelOptions& options, Rng& rng)
       : CbamChannel(options, detail::reduced_channels("CbamChannel", options), rng) {}
 
-  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+  Variable<S, 4> forward(const Variable<S, 4>& x) const { return gate_channels(x, gate(x)); }
+  /// The gate alone, (batch, channels).
+  Variable<S, 2> gate(const Variable<S, 4>& x) const {
     detail::check_map_channels("CbamChannel", x.shape(), options_.channels);
-    const auto mean = maps(global_average_pool(x)), maximum = maps(global_max_pool(x));
-    const auto gate = activate(mean + maximum, options_.gate);
+    const auto [mean, maximum] = global_mean_max_pool(x);
+    const auto gate = activate(maps(mean) + maps(maximum), options_.gate);
     offer(*this, "gate", gate);
-    return gate_channels(x, gate);
+    return gate;
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

@@ -26,11 +26,12 @@ class CbamSpatial : public Layer<CbamSpatial<S>> {
  public:
   CbamSpatial(const CbamSpatialOptions& options, Rng& rng) : options_(options), conv_(convolution(options), rng) {}
 
-  Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    const auto both = mean_max_channels(x);
-    const auto gate = activate(conv_(options_.light ? mean(both, {3}, keep_dims) : both), options_.gate);
+  Variable<S, 4> forward(const Variable<S, 4>& x) const { return gate_positions(x, gate(mean_max_channels(x))); }
+  /// The gate alone, (batch, height, width, 1), of mean and maximum over the channels.
+  Variable<S, 4> gate(const Variable<S, 4>& mean_max) const {
+    const auto gate = activate(conv_(options_.light ? mean(mean_max, {3}, keep_dims) : mean_max), options_.gate);
     offer(*this, "gate", gate);
-    return gate_positions(x, gate);
+    return gate;
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
