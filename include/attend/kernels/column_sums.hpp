@@ -40,10 +40,14 @@ void pairwise_column_sums(const S* x, Index rows, Index columns, Index stride, S
     return simd::map_add(
         columns, sums, [](const auto& v) { return v; }, static_cast<const S*>(scratch));
   }
-  // four rows at a time: few streams, each in order, which processors fetch ahead
+  // four rows at a time, in order of memory; fetched ahead by 16 KiB, without which one core waits for memory
+  const Index ahead = std::max<Index>(4, 16384 / static_cast<Index>(sizeof(S)) / stride);
   for (Index i = 0; i < rows; i += 4)
     simd::for_each_vector<S>(columns, [&, from = x + i * stride, count = std::min<Index>(4, rows - i)](const auto& at) {
       auto sum = at(from);
+#if defined(__GNUC__) || defined(__clang__)
+      for (Index r = 0; r < 4; ++r) __builtin_prefetch(from + (ahead + r) * stride + at.i);
+#endif
       if (count == 4)
         sum = (sum + at(from + stride)) + (at(from + 2 * stride) + at(from + 3 * stride));
       else
