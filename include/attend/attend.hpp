@@ -4,6 +4,7 @@
 /// and testing/.
 #include "attend/core/error.hpp"
 #include "attend/core/inline.hpp"
+#include "attend/core/large_memory.hpp"
 #include "attend/core/layout.hpp"
 #include "attend/core/namespace.hpp"
 #include "attend/core/processors.hpp"

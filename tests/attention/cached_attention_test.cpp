@@ -113,10 +113,11 @@ Tensor<S, 4> attend_to(const Drawn& c, const Numbers& n, const KeyValueCache<S>&
 
 // double against long double: 1e-13 is some tens of roundings, times the scores where these are large, for an exponential
 // passes on their absolute error. float likewise.
-TEST(CachedAttention, AgreesWithPlainLoopsOverRandomConfigurations) {
-  std::mt19937_64 random(1);
+class CachedAttentionAtRandom : public ::testing::TestWithParam<std::uint64_t> {};
+TEST_P(CachedAttentionAtRandom, AgreesWithPlainLoops) {
+  std::mt19937_64 random(GetParam());
   int zeros = 0;
-  for (int round = 0; round < 600; ++round) {
+  for (int round = 0; round < 30; ++round) {
     const Drawn c(random);
     SCOPED_TRACE("round " + std::to_string(round) + ", " + text(c.s));
     const Numbers n(c);
@@ -136,8 +137,9 @@ TEST(CachedAttention, AgreesWithPlainLoopsOverRandomConfigurations) {
     ASSERT_LE(difference(attend_to(c, n, filled<float>(c, n)), expected), 1e-7 * (20 + 4 * growth));
     for (Index i = 0; i < expected.size(); ++i) zeros += expected.data()[i] == 0;
   }
-  EXPECT_GT(zeros, 1000);  // queries that see nothing are among them
+  EXPECT_GT(zeros, 0);  // queries that see nothing are among them
 }
+INSTANTIATE_TEST_SUITE_P(Seeds, CachedAttentionAtRandom, ::testing::Range<std::uint64_t>(0, 20));
 
 TEST(CachedAttention, SameBitsForAnyNumberOfThreadsInPiecesAndAlone) {
   std::mt19937_64 random(2);

@@ -75,6 +75,19 @@ TEST(KeyValueCache, TruncatesAndReorders) {
   EXPECT_EQ(key_at(cache, 0, 0, 0), row_of(key, 1, 0, 0));
 }
 
+TEST(KeyValueCache, LargeOnesHoldWhatSmallOnesHold) {  // from 4 MB on, memory is of another kind
+  KeyValueCache<double> small({.batch = 1, .max_length = 4, .num_heads = 2, .head_dim = 128});
+  KeyValueCache<double> large({.batch = 1, .max_length = 4096, .num_heads = 2, .head_dim = 128});
+  const T4 k = random_tensor<double, 4>({1, 4, 2, 128}, 1), v = random_tensor<double, 4>({1, 4, 2, 128}, 2);
+  for (auto* cache : {&small, &large}) cache->append(k, v);
+  const KeyValueCache<double> copy(large);
+  for (Index h = 0; h < 2; ++h)
+    for (Index i = 0; i < 4; ++i) {
+      EXPECT_EQ(key_at(large, 0, i, h), key_at(small, 0, i, h));
+      EXPECT_EQ(value_at(copy, 0, i, h), value_at(small, 0, i, h));
+    }
+}
+
 TEST(KeyValueCache, RefusesWhatDoesNotFitAndStaysAsItWas) {
   KeyValueCache<double> cache(options);
   cache.append(key, value);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <thread>
@@ -79,7 +80,9 @@ TEST(Surroundings, FM_2_5_small_stacks) {
   } run;
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
-  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 64 * 1024), 0);
+  const auto stack =
+      std::max<std::size_t>(64 * 1024, static_cast<std::size_t>(PTHREAD_STACK_MIN));  // AArch64 asks for twice as much
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, stack), 0);
   pthread_t thread;
   ASSERT_EQ(pthread_create(&thread, &attributes, Run::go, &run), 0);
   pthread_join(thread, nullptr);

@@ -44,13 +44,22 @@ ATTEND_INLINE void fetch(const void* address, std::uintptr_t ahead) {
 }
 /// From a row to the one that is read some kilobytes later: `next` is what follows after row `end`.
 template <class S>
-std::uintptr_t fetch_distance(const S* rows, Index stride, Index columns, Index row, Index end, const S* next) {
-  const Index ahead = fetch_bytes / (columns * static_cast<Index>(sizeof(S))) + 1;
-  const auto address = [stride](const S* from, Index by) {  // a number: it may lie beyond all memory
-    return reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(by * stride) * sizeof(S);
-  };
-  return (row + ahead < end ? address(rows, row + ahead) : address(next, row + ahead - end)) - address(rows, row);
-}
+struct FetchAhead {
+  const S *rows, *next;
+  Index stride, end, by;
+  FetchAhead(const S* from, const S* then, Index row_stride, Index columns, Index last)
+      : rows(from),
+        next(then),
+        stride(row_stride),
+        end(last),
+        by(fetch_bytes / (columns * static_cast<Index>(sizeof(S))) + 1) {}
+  std::uintptr_t operator()(Index row) const {
+    const auto address = [this](const S* base, Index i) {  // a number: it may lie beyond all memory
+      return reinterpret_cast<std::uintptr_t>(base) + static_cast<std::uintptr_t>(i * stride) * sizeof(S);
+    };
+    return (row + by < end ? address(rows, row + by) : address(next, row + by - end)) - address(rows, row);
+  }
+};
 
 /// One running pointer: compilers would replace it by as many as the unrolled loop has rows.
 template <class T>
@@ -122,15 +131,14 @@ template <int rows, class S>
 void score(const S* keys, Index stride, Index columns, Index from, Index to, const S* query, Index query_stride,
            S* scores, const S* next, S* spare) {
   constexpr Index width = sums / rows;
+  const FetchAhead<S> ahead(keys, next, stride, columns, to);
   Index j = from;
   for (; j + width <= to; j += width)
-    score_tile<rows>(keys + j * stride, stride, columns, query, query_stride,
-                     fetch_distance(keys, stride, columns, j, to, next), scores + j);
+    score_tile<rows>(keys + j * stride, stride, columns, query, query_stride, ahead(j), scores + j);
   if (j == to) return;
   if (to - from >= width) {  // the last tile once more, moved back
     j = to - width;
-    score_tile<rows>(keys + j * stride, stride, columns, query, query_stride,
-                     fetch_distance(keys, stride, columns, j, to, next), scores + j);
+    score_tile<rows>(keys + j * stride, stride, columns, query, query_stride, ahead(j), scores + j);
     return;
   }
   for (Index w = 0; w < width; ++w)
@@ -179,12 +187,14 @@ ATTEND_OUT_OF_LINE void weigh_columns(const S* value, Index stride, Index keys, 
 template <int rows, class S>
 void weigh(const S* values, Index stride, Index columns, Index from, Index to, const S* weights, S* output,
            Index output_stride, const S* next) {
-  constexpr Index step = simd::lanes<S>, tile = 16;
+  constexpr Index step = simd::lanes<S>;
   constexpr int wide = std::min(8, sums / rows);
+  const Index tile = columns == wide * step || columns == 4 * step ? 64 : 16;  // in one pass, or in several
+  const FetchAhead<S> fetch_ahead(values, next, stride, columns, to);
   for (Index j = from; j < to; j += tile) {
     const Index keys = std::min(tile, to - j);
     const S* const value = values + j * stride;
-    const std::uintptr_t ahead = fetch_distance(values, stride, columns, j, to, next);
+    const std::uintptr_t ahead = fetch_ahead(j);
     Index c = 0;
     for (; c + wide * step <= columns; c += wide * step)
       weigh_columns<rows, wide, true>(value + c, stride, keys, weights + j, Index(0), ahead, output + c, output_stride);
