@@ -22,8 +22,15 @@
 #include "attend/attention/light_cbam.hpp"
 #include "attend/attention/scse.hpp"
 #include "attend/attention/simam.hpp"
+#include "attend/attention/spatial/axial_attention.hpp"
+#include "attend/attention/spatial/bilinear_attention.hpp"
 #include "attend/attention/spatial/bottleneck_attention.hpp"
+#include "attend/attention/spatial/criss_cross_attention.hpp"
+#include "attend/attention/spatial/enhanced_spatial_attention.hpp"
+#include "attend/attention/spatial/halo_attention.hpp"
+#include "attend/attention/spatial/lambda_layer.hpp"
 #include "attend/attention/spatial/non_local.hpp"
+#include "attend/attention/spatial/position_attention.hpp"
 #include "attend/attention/triplet_attention.hpp"
 #include "attend/layers/any_layer.hpp"
 
@@ -65,7 +72,8 @@ Options placed(const std::string& name, const MakeAttentionOptions& given, Optio
   if constexpr (std::is_invocable_v<decltype(channels), Options&>) channels(o) = given.channels;
   place(given.out_channels, "out_channels", [](auto& to) -> decltype((to.out_channels)) { return to.out_channels; });
   place(given.stride, "stride", [](auto& to) -> decltype((to.stride)) { return to.stride; });
-  if constexpr (std::is_same_v<Options, BottleneckAttentionOptions>) {
+  const auto height = [](auto& to) -> decltype((to.height)) { return to.height; };
+  if constexpr (std::is_invocable_v<decltype(height), Options&>) {
     if (given.feature_size) o.height = given.feature_size->height, o.width = given.feature_size->width;
   } else
     place(given.feature_size, "feature_size", [](auto& to) -> decltype((to.feature_size)) { return to.feature_size; });
@@ -151,8 +159,11 @@ const std::vector<NamedAttention<S>>& named_attentions() {
       {"strip", make_named<S, StripAttention, StripAttentionOptions>},
       {"sk", make_named<S, SelectiveKernel, SelectiveKernelOptions>},
       {"splat", make_named<S, SplitAttention, SplitAttentionOptions>},
+      {"lambda", make_named<S, LambdaLayer, LambdaLayerOptions>},
       {"bottleneck", make_named<S, BottleneckAttention, BottleneckAttentionOptions>},
+      {"halo", make_named<S, HaloAttention, HaloAttentionOptions>},
       {"nl", make_named<S, NonLocal, NonLocalOptions>},
+      {"bat", make_named<S, BilinearAttention, BilinearAttentionOptions>},
       {"grn", make_named<S, GlobalResponseNorm, GlobalResponseNormOptions>},
       {"cca", make_named<S, ContrastAwareAttention, ContrastAwareAttentionOptions>},
       {"cam", make_named<S, DanetChannelAttention, DanetChannelAttentionOptions>},
@@ -163,6 +174,10 @@ const std::vector<NamedAttention<S>>& named_attentions() {
          return SimAm(placed<SimAmOptions>(name, given));
        }},
       {"triplet", make_named<S, TripletAttention, TripletAttentionOptions>},
+      {"pam", make_named<S, PositionAttention, PositionAttentionOptions>},
+      {"criss_cross", make_named<S, CrissCrossAttention, CrissCrossAttentionOptions>},
+      {"axial", make_named<S, AxialAttention, AxialAttentionOptions>},
+      {"esa", make_named<S, EnhancedSpatialAttention, EnhancedSpatialAttentionOptions>},
   };
   return all;
 }
@@ -179,8 +194,9 @@ inline std::vector<std::string> attention_names() {
 ///
 ///     BottleneckBlock<float> block({...}, make_attention<float>("eca", {.channels = 256}, rng), rng);
 ///
-/// timm's names: se, ese, eca, ecam, ceca, ge, gc, gca, cbam, lcbam, coord, scoord, ela, strip, sk, splat, bottleneck,
-/// nl. Others: grn, cca (ContrastAwareAttention), cam (DanetChannelAttention), bam, scse, simam, triplet. Throws
+/// timm's names: se, ese, eca, ecam, ceca, ge, gc, gca, cbam, lcbam, coord, scoord, ela, strip, sk, splat, lambda,
+/// bottleneck, halo, nl, bat. Others: grn, cca (ContrastAwareAttention), cam (DanetChannelAttention), bam, scse, simam,
+/// triplet, pam (PositionAttention), criss_cross, axial, esa (EnhancedSpatialAttention). Throws
 /// OptionError for another name, with the nearest known ones, for an option that the attention does not have, and
 /// whatever the attention refuses.
 template <class S>
