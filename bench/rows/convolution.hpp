@@ -115,9 +115,8 @@ inline Rows convolution_rows() {
   for (const Index batch : {1, 16})
     for (int i = 0; i < 4; ++i) {
       const Stage& s = stages[i];
-      const bool weights_dominate = batch == 1 && i == 3;
-      add("C" + std::to_string(i + 1) + (batch == 16 ? "@16" : ""), s.what + (", N" + std::to_string(batch)),
-          weights_dominate ? Bound::reading : fma, {batch, s.size, s.channels, s.channels, 3});
+      add("C" + std::to_string(i + 1) + (batch == 16 ? "@16" : ""), s.what + (", N" + std::to_string(batch)), fma,
+          {batch, s.size, s.channels, s.channels, 3});
     }
   add("C5", "ResNet-50 3x3 stride 2, 56x56 128, N1", fma, {1, 56, 128, 128, 3, 2});
   add("C6", "1x1, 56x56 64 to 256, N1", fma, {1, 56, 64, 256, 1});
