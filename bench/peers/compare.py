@@ -347,8 +347,8 @@ def main():
         measurement.run()
     finally:
         measurement.end()
-    if not options.prepare:
-        report.write(pathlib.Path(options.output))
+        if not options.prepare:
+            report.write(pathlib.Path(options.output))  # of what there is, also when it is ended
 
 
 if __name__ == "__main__":

@@ -141,6 +141,8 @@ def chart(tables, path):
 
 
 def write(folder):
+    if not (folder / "results.csv").exists():
+        return
     tables = latest(folder / "results.csv")
     if not tables:
         return
