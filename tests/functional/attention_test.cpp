@@ -13,10 +13,11 @@ using attend::testing::NoModel;
 using attend::testing::ReferenceAttention;
 
 namespace {
-/// Around the blocks of 32 queries and 64 keys, and around vectors of 2 to 16 numbers.
+/// Around the blocks of up to 48 queries and 128 keys, and around vectors of 2 to 16 numbers.
 const Sizes around_blocks[] = {{2, 1, 1, 1, 1, 1, 1},      {1, 3, 5, 2, 1, 4, 3},    {2, 31, 63, 2, 2, 8, 5},
                                {1, 32, 64, 3, 1, 16, 16},  {2, 33, 65, 4, 2, 7, 9},  {1, 64, 64, 1, 1, 17, 2},
-                               {1, 65, 129, 2, 2, 33, 31}, {3, 5, 200, 2, 1, 3, 12}, {1, 130, 3, 2, 1, 5, 40}};
+                               {1, 65, 129, 2, 2, 33, 31}, {1, 49, 128, 2, 1, 3, 4}, {3, 5, 200, 2, 1, 3, 12},
+                               {1, 130, 3, 2, 1, 5, 40}};
 
 /// Sums a gradient by score as the bias was broadcast.
 T4 sum_to(const Shape<4>& shape, const T4& full) {

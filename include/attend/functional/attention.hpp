@@ -75,10 +75,10 @@ AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
 /// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v, the output and two numbers
 /// per row. Asked for weights, it computes them from the same tiles and statistics beside the same output, and saves
 /// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
-template <class S>
+template <class S, class Modifier = AttentionModifier<>>
 AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const HeadView<S>& k, const HeadView<S>& v,
                                    const Variable<S, 4>* bias, const MayAttend& may_attend, double scale,
-                                   double dropout, bool weights_wanted) {
+                                   double dropout, bool weights_wanted, const Modifier& modifier = {}) {
   auto op =
       bias ? Operation<S>(name, q.source, k.source, v.source, *bias) : Operation<S>(name, q.source, k.source, v.source);
   if (weights_wanted && op.tape() && op.tape()->recording())
@@ -101,9 +101,15 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
   std::optional<Variable<S, 4>> weights;
   if (weights_wanted) weights = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
-  attention_forward(p, head_rows(op.data(y), p.queries, p.heads, p.value_dim), maximum.get(), inverse_sum.get());
+  attention_forward(p, head_rows(op.data(y), p.queries, p.heads, p.value_dim), maximum.get(), inverse_sum.get(),
+                    modifier);
   if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
   if (!op.records()) return {y, weights, p.dropout};
+  constexpr bool differentiable = HasScoreBackward<std::decay_t<decltype(modifier.score)>, S>::value;
+  attend::require<OptionError>(differentiable, name, [] {
+    return "score_mod has no backward(score, gradient, index), which training needs: the gradient of the score it is "
+           "given, from that of the one it returns";
+  });
 
   const Slot dq = op.slot(q.source), dk = op.slot(k.source), dv = op.slot(v.source), dy = op.slot(y);
   const Slot db = bias ? op.slot(*bias) : Slot{};
@@ -136,7 +142,7 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
       g.maximum = maximum.get(), g.inverse_sum = inverse_sum.get();
       g.query = ql.rows(pass.add_to(dq)), g.key = kl.rows(pass.add_to(dk)), g.value = vl.rows(pass.add_to(dv));
       g.bias = pass.add_to(db);
-      attention_backward(kept(), g);
+      if constexpr (differentiable) attention_backward(kept(), g, modifier);
     });
   }
   return {y, weights, p.dropout};
@@ -157,9 +163,10 @@ struct ScaledDotProductAttentionOptions {
 };
 
 namespace detail {
-template <bool with_weights>
-struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>> {
+template <bool with_weights, class Modifier = AttentionModifier<>>
+struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights, Modifier>> {
   using CallOptions = ScaledDotProductAttentionOptions;
+  Modifier modifier;
   template <class S>
   auto compute(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>* bias,
                const ScaledDotProductAttentionOptions& o) const {
@@ -169,8 +176,8 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>
     attend::require<OptionError>(std::isfinite(o.scale), name,
                                  [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
     const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
-    const auto r =
-        fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, with_weights);
+    const auto r = fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout,
+                                      with_weights, modifier);
     if constexpr (with_weights)
       return Attended<Variable, S>{r.output, *r.weights};
     else
@@ -188,6 +195,12 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights>
   }
 };
 }  // namespace detail
+
+/// A functor of scores or of masks, for scaled_dot_product_attention.
+template <class F>
+constexpr bool is_score_mod = detail::IsScoreMod<F, float>::value || detail::IsScoreMod<F, double>::value;
+template <class F>
+constexpr bool is_mask_mod = detail::IsMaskMod<F>::value;
 
 /// output_i = sum_j softmax_j(scale q_i k_j + bias_ij) v_j over the keys j that query i may attend to (Vaswani et al.
 /// 2017, eq. 1; PyTorch's scaled_dot_product_attention, there with heads before length).
@@ -209,10 +222,49 @@ auto scaled_dot_product_attention(const Q& query, const K& key, const V& value,
   return detail::ScaledDotProductAttention<false>()(query, key, value, options);
 }
 template <class Q, class K, class V, class B,
-          std::enable_if_t<!std::is_same_v<B, ScaledDotProductAttentionOptions>, int> = 0>
+          std::enable_if_t<!std::is_same_v<B, ScaledDotProductAttentionOptions> && !is_score_mod<B> && !is_mask_mod<B>,
+                           int> = 0>
 auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const B& bias,
                                   const ScaledDotProductAttentionOptions& options = {}) {
   return detail::ScaledDotProductAttention<false>()(query, key, value, bias, options);
+}
+
+/// The same with a rule of one's own (PyTorch's flex_attention): score_mod(score, index) gives the score that the softmax
+/// sees, mask_mod(index) says whether the query may attend to the key, both besides the masks of the options. index is
+/// an AttentionIndex {b, h, i, j}: sample, head, query, key.
+///
+///     struct SoftCap {
+///       template <class S>
+///       S operator()(S score, AttentionIndex) const { return S(30) * attend::tanh(score / S(30)); }
+///       template <class S>
+///       S backward(S score, S gradient, AttentionIndex) const {  // needed for training only
+///         const S t = attend::tanh(score / S(30));
+///         return gradient * (S(1) - t * t);
+///       }
+///     };
+///     auto y = scaled_dot_product_attention(q, k, v, SoftCap());
+///     auto z = scaled_dot_product_attention(q, k, v, [&](AttentionIndex at) { return ids[at.i] == ids[at.j]; });
+///
+/// The functors are inlined into the loops over score tiles, many scores at a time: without branches, calls and tables
+/// they become vector code. They are copied, and called from several threads, also for scores that are hidden. On a
+/// tape, a score_mod without `backward` throws OptionError.
+template <class Q, class K, class V, class F, std::enable_if_t<is_score_mod<F>, int> = 0>
+auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const F& score_mod,
+                                  const ScaledDotProductAttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<false, AttentionModifier<F>>{{}, {score_mod, {}}}(query, key, value,
+                                                                                             options);
+}
+template <class Q, class K, class V, class F, std::enable_if_t<is_mask_mod<F>, int> = 0>
+auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const F& mask_mod,
+                                  const ScaledDotProductAttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<false, AttentionModifier<NoScoreMod, F>>{{}, {{}, mask_mod}}(query, key,
+                                                                                                        value, options);
+}
+template <class Q, class K, class V, class F, class G, std::enable_if_t<is_score_mod<F> && is_mask_mod<G>, int> = 0>
+auto scaled_dot_product_attention(const Q& query, const K& key, const V& value, const F& score_mod, const G& mask_mod,
+                                  const ScaledDotProductAttentionOptions& options = {}) {
+  return detail::ScaledDotProductAttention<false, AttentionModifier<F, G>>{{}, {score_mod, mask_mod}}(query, key, value,
+                                                                                                      options);
 }
 
 /// The same output, bit for bit, beside the weights (B, H, Lq, Lk) before dropout: {output, weights}. Rows of weights

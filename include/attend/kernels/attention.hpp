@@ -34,15 +34,16 @@ ATTEND_BEGIN_ISA
 /// none) and `inverse_sum` 1 / sum_j exp(score - maximum) (0 for a row that sees nothing, whose output is zero):
 /// together they are the log-sum-exp, kept apart because their sum would lose the second at large scores. (batch,
 /// heads, queries) each.
-template <class S>
-void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, S* maximum, S* inverse_sum) {
-  using Block = detail::AttentionBlock<S>;
+template <class S, class Modifier = AttentionModifier<> >
+void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, S* maximum, S* inverse_sum,
+                       const Modifier& modifier = {}) {
+  using Block = detail::AttentionBlock<S, Modifier>;
   constexpr Index lanes = Block::lanes;
   constexpr Index line = 64 / static_cast<Index>(sizeof(S));
   const Index blocks = (p.queries + lanes - 1) / lanes;
   parallel_for(p.batch * p.heads * blocks, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(Block::scratch(p) + p.value_dim * lanes);
-    Block block(p, memory.get());
+    Block block(p, modifier, memory.get());
     S* const sum_v = memory.get() + Block::scratch(p);  // (value_dim, width)
     detail::RunningSoftmax<S> running;
     /// Rows are far apart and met once: asks for this block's output and the next block's queries ahead, a part with
@@ -105,12 +106,13 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
 /// weights (batch, heads, queries, keys), before dropout, from the statistics that the forward pass left.
 template <class S>
 void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* inverse_sum, S* weights) {
-  using Block = detail::AttentionBlock<S>;
+  using Block = detail::AttentionBlock<S, AttentionModifier<> >;
   constexpr Index lanes = Block::lanes;
   const Index blocks = (p.queries + lanes - 1) / lanes;
   parallel_for(p.batch * p.heads * blocks, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(Block::scratch(p));
-    Block block(p, memory.get());
+    const AttentionModifier<> none;
+    Block block(p, none, memory.get());
     for (Index unit = begin; unit < end; ++unit) {
       block.start(unit / blocks / p.heads, unit / blocks % p.heads, unit % blocks * lanes);
       alignas(64) S top[lanes], inverse[lanes];
@@ -130,21 +132,22 @@ void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* 
 namespace detail {
 
 /// One pass over some queries: adds to the gradients of query and bias, and to sums of those of key and value.
-template <class S>
+template <class S, class Modifier>
 class AttentionBackward {
  public:
-  using Block = AttentionBlock<S>;
+  using Block = AttentionBlock<S, Modifier>;
   static constexpr Index lanes = Block::lanes, wide = Block::step;
   static Index padded(Index columns) { return (columns + wide - 1) / wide * wide; }
 
-  AttentionBackward(const AttentionProblem<S>& problem, const AttentionGradients<S>& gradients)
+  AttentionBackward(const AttentionProblem<S>& problem, const AttentionGradients<S>& gradients,
+                    const Modifier& modifier)
       : p(problem),
         g(gradients),
         dim(padded(p.dim)),
         value_dim(padded(p.value_dim)),
         memory_(make_buffer<S>(Block::scratch(p) + (p.dim + p.value_dim + 2 * attention_keys) * lanes +
                                lanes * (dim + value_dim) + std::max({dim, value_dim, lanes}))),
-        block_(p, memory_.get()),
+        block_(p, modifier, memory_.get()),
         out_gradient_(memory_.get() + Block::scratch(p)),
         d_scores_(out_gradient_ + p.value_dim * lanes),
         dropped_(d_scores_ + attention_keys * lanes),
@@ -211,6 +214,7 @@ class AttentionBackward {
       used = dropped_;
     }
     block_.differentiate(keys, weights, mean_, d_scores_);
+    if constexpr (Modifier::changes) block_.differentiate_modifier(key, keys, weights, d_scores_);
     if (value_sum)
       block_.product_over_queries(
           {used, width, 1, gradient_rows_, value_dim, value_sum + key * value_dim, value_dim, 0, ones_}, value_dim,
@@ -250,9 +254,9 @@ class AttentionBackward {
 /// Gradients of keys and values are summed apart over up to four fixed ranges of queries, then added in order. Unit of
 /// work: all heads that read one key head, with few of them one of the ranges; where a bias gradient is shared between
 /// samples or heads, all of those, or a fixed part with a gradient of its own.
-template <class S>
-void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S>& g) {
-  using Backward = detail::AttentionBackward<S>;
+template <class S, class Modifier = AttentionModifier<> >
+void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S>& g, const Modifier& modifier = {}) {
+  using Backward = detail::AttentionBackward<S, Modifier>;
   constexpr Index lanes = Backward::lanes;
   const Index range = std::max((p.queries + 4 * lanes - 1) / (4 * lanes), Index(16)) * lanes;
   const Index ranges = (p.queries + range - 1) / range;
@@ -274,7 +278,7 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
     const Index units = p.batch * p.key_heads * ranges;
     const auto sums = make_buffer<S>(units * p.keys * row);
     parallel_for(units, 1, [&](Index begin, Index end) {
-      Backward backward(p, g);
+      Backward backward(p, g, modifier);
       for (Index unit = begin; unit < end; ++unit)
         run(backward, unit / ranges / p.key_heads, unit / ranges % p.key_heads, unit % ranges, g.bias,
             sums.get() + unit * p.keys * row);
@@ -284,17 +288,20 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
     return;
   }
 
-  const Index extent = 1 + (p.bias_stride[1] ? (p.heads - 1) * p.bias_stride[1] : 0) +
-                       (p.bias_stride[2] ? (p.queries - 1) * p.bias_stride[2] : 0) +
-                       (p.bias_stride[3] ? (p.mask.keys - 1) * p.bias_stride[3] : 0);  // of a shared bias
-  const Index parts = shared_batch ? std::clamp<Index>((Index(1) << 22) / extent, 1, std::clamp<Index>(p.batch, 1, 8)) : 0;
+  Index extent = 1;  // of a shared bias
+  for (std::size_t axis = 1; axis < 4; ++axis) {
+    const Index along = axis == 1 ? p.heads : axis == 2 ? p.queries : p.mask.keys;
+    extent += std::max<Index>(along - 1, 0) * p.bias_stride[axis];
+  }
+  const Index parts =
+      shared_batch ? std::clamp<Index>((Index(1) << 22) / extent, 1, std::clamp<Index>(p.batch, 1, 8)) : 0;
   const Index sample_units = shared_batch ? parts : p.batch, head_units = shared_heads ? 1 : p.key_heads;
   const auto parts_of_bias = parts > 1 ? make_buffer<S>(parts * extent, S(0)) : nullptr;
   const Index key_heads = p.key_heads / std::max<Index>(1, head_units);
   const Index work = detail::attention_grain(p, 3 * p.queries * (p.heads / p.key_heads));
   parallel_for(sample_units * head_units, shared_batch || shared_heads ? 1 : work, [&](Index begin, Index end) {
     const auto sums = make_buffer<S>(p.keys * row);
-    Backward backward(p, g);
+    Backward backward(p, g, modifier);
     for (Index unit = begin; unit < end; ++unit) {
       const Index part = unit / head_units;
       S* const bias = parts > 1 ? parts_of_bias.get() + part * extent : g.bias;

@@ -3,6 +3,7 @@
 #ifndef ATTEND_KERNELS_ATTENTION_BLOCK
 #define ATTEND_KERNELS_ATTENTION_BLOCK
 #include "attend/core/threads.hpp"
+#include "attend/kernels/attention_modifier.hpp"
 #include "attend/kernels/attention_panel.hpp"
 #include "attend/kernels/attention_problem.hpp"
 #include "attend/kernels/attention_tile.hpp"
@@ -18,7 +19,7 @@ ATTEND_BEGIN_ISA
 
 template <class S>
 constexpr Index attention_queries = detail::tile_vectors* simd::lanes<S>;
-constexpr Index attention_keys = 64;
+constexpr Index attention_keys = 128;
 
 namespace detail {
 
@@ -36,7 +37,7 @@ struct RunningSoftmax {
 };
 
 /// A block of queries and its panels, which lie in one piece of scratch memory.
-template <class S>
+template <class S, class Modifier>
 struct AttentionBlock {
   using Vector = simd::Vector<S>;
   using Words = simd::Bits<Vector>;
@@ -44,15 +45,23 @@ struct AttentionBlock {
   static constexpr S nothing = -std::numeric_limits<S>::infinity();
 
   const AttentionProblem<S>& p;
+  const Modifier& modifier;
   Index b = 0, h = 0, first = 0, count = 0;  // sample, head, first query, number of queries
   Index width = 0;                           // lanes in use: count, rounded up to whole vectors
   Index seen[tile_vectors] = {};             // of the tile's keys, those that each vector of queries may see; ascending
   S* query;                                  // (dim, width), scaled
   S* scores;                                 // (attention_keys, width)
+  S* raw;                                    // (attention_keys, width): before the user's score_mod
 
-  AttentionBlock(const AttentionProblem<S>& problem, S* scratch)
-      : p(problem), query(scratch), scores(scratch + problem.dim * lanes) {}
-  static Index scratch(const AttentionProblem<S>& p) { return (p.dim + attention_keys) * lanes; }
+  AttentionBlock(const AttentionProblem<S>& problem, const Modifier& user, S* scratch)
+      : p(problem),
+        modifier(user),
+        query(scratch),
+        scores(scratch + problem.dim * lanes),
+        raw(scores + attention_keys * lanes) {}
+  static Index scratch(const AttentionProblem<S>& p) {
+    return (p.dim + (Modifier::changes ? 2 : 1) * attention_keys) * lanes;
+  }
 
   void transpose(const HeadRows<const S>& rows, Index columns, S factor, S* panel) const {
     rows_to_panel(rows.at(b, first, h), rows.position, count, columns, factor, panel, width);
@@ -90,10 +99,13 @@ struct AttentionBlock {
       std::fill_n(ones, width, S(1));
       product.keep = ones;
     }
-    if (!hides) product.top = top;
+    const bool modifies = ordinary && (Modifier::changes || Modifier::hides);
+    if (!hides && !modifies) product.top = top;
     product_of_keys(product);
+    if constexpr (Modifier::changes || Modifier::hides)
+      if (modifies) modify(key, hides ? nullptr : top);
     if (hides) hide(key, top);
-    return hides;
+    return hides || (ordinary && Modifier::hides);
   }
   /// (keys, width) from rows of keys and a panel (depth, width).
   void product_of_keys(const TileProduct<S>& whole) const {
@@ -172,6 +184,21 @@ struct AttentionBlock {
       }
     }
   }
+  /// Gradients of the scores that score_mod gave to gradients of those it was given.
+  ATTEND_OUT_OF_LINE ATTEND_FLATTEN void differentiate_modifier(Index key, Index keys, const S* weights,
+                                                                S* gradients) const {
+    if (key >= p.mask.keys) return;
+    for (Index at = 0; at < width; at += step)
+      for (Index j = 0, x = at; j < keys; ++j, x += width) {
+        S gradient[step], before[step];
+        simd::store(gradient, simd::load(gradients + x));
+        simd::store(before, simd::load(raw + x));
+        for (int l = 0; l < static_cast<int>(step); ++l)
+          gradient[l] = static_cast<S>(modifier.score.backward(before[l], gradient[l], index_of(at, l, key + j)));
+        const Vector w = simd::load(weights + x);
+        simd::store(gradients + x, simd::select(w == Vector{}, Vector{}, simd::load(gradient)));
+      }
+  }
   /// Multiplies a tile by the dropout: to = tile Z. Another tile, if given, is multiplied in place.
   void drop(Index key, const S* tile, S* to, S* other = nullptr) const {
     const auto limit = dropout_limit(p.dropout.p);
@@ -187,9 +214,14 @@ struct AttentionBlock {
       }
       const Index visible = seen[at / step];
       simd::random_words_of_lanes<S>(p.dropout.stream, blocks, (visible + 3) / 4 + 1, words);
+      const Words* first_word = words + phase[0];
+      const bool uniform = p.keys % 4 == 0;
       for (Index j = 0, x = at; j < visible; ++j, x += width) {
-        Words word = words[j];
-        for (unsigned by = 1; by < 4; ++by) word = phase == by ? words[j + static_cast<Index>(by)] : word;
+        Words word = first_word[j];
+        if (!uniform) {
+          word = words[j];
+          for (unsigned by = 1; by < 4; ++by) word = phase == by ? words[j + static_cast<Index>(by)] : word;
+        }
         const auto dropped = word < limit;
         simd::store(to + x, simd::select(dropped, Vector{}, simd::load(tile + x) * kept));
         if (other) simd::store(other + x, simd::select(dropped, Vector{}, simd::load(other + x) * kept));
@@ -211,6 +243,33 @@ struct AttentionBlock {
   /// Where nothing was seen so far, 0 in place of the maximum: -inf - (-inf) does not come up.
   static ATTEND_INLINE Vector shift_of(Vector top) {
     return simd::select(top == simd::all<Vector>(nothing), simd::all<Vector>(S(0)), top);
+  }
+  /// Of a lane; lanes without a query have the last query's.
+  ATTEND_INLINE AttentionIndex index_of(Index at, int lane, Index key) const {
+    const int i = static_cast<int>(first + at) + lane, last = static_cast<int>(p.queries) - 1;
+    return {static_cast<int>(b), static_cast<int>(h), i < last ? i : last, static_cast<int>(key)};
+  }
+  /// score_mod, then mask_mod; raises `top`, if given.
+  ATTEND_OUT_OF_LINE ATTEND_FLATTEN void modify(Index key, S* top) {
+    for (Index at = 0; at < width; at += step) {
+      Vector largest = top ? simd::load(top + at) : Vector{};
+      for (Index j = 0, x = at; j < seen[at / step]; ++j, x += width) {
+        S score[step];
+        simd::store(score, simd::load(scores + x));
+        if constexpr (Modifier::changes) {
+          simd::store(raw + x, simd::load(scores + x));
+          for (int l = 0; l < static_cast<int>(step); ++l)
+            score[l] = static_cast<S>(modifier.score(score[l], index_of(at, l, key + j)));
+        }
+        if constexpr (Modifier::hides)
+          for (int l = 0; l < static_cast<int>(step); ++l)
+            score[l] = modifier.mask(index_of(at, l, key + j)) ? score[l] : nothing;
+        const Vector changed = simd::load(score);
+        simd::store(scores + x, changed);
+        largest = simd::select(changed > largest, changed, largest);
+      }
+      if (top) simd::store(top + at, largest);
+    }
   }
   /// The bias of a tile to the scores' place.
   void load_bias(Index key, Index keys) {

@@ -40,12 +40,15 @@ template <int n>
 struct PhiloxBlocks {
   Wide c[4][n];  // n vectors side by side: chains of dependent products
   ATTEND_INLINE PhiloxBlocks(std::uint64_t key, const Wide (&index)[n]) {
+#pragma GCC unroll 4
     for (int s = 0; s < n; ++s) {
       c[0][s] = index[s], c[1][s] = index[s] >> 32;
       c[2][s] = c[3][s] = Wide{};
     }
     std::uint64_t k0 = key & 0xffffffffu, k1 = key >> 32;
+#pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
+#pragma GCC unroll 4
       for (int s = 0; s < n; ++s) {
         const Wide a = low_product(c[0][s], Wide{} + 0xD2511F53u), b = low_product(c[2][s], Wide{} + 0xCD9E8D57u);
         c[0][s] = (b >> 32) ^ c[1][s] ^ k0, c[1][s] = b;
@@ -95,6 +98,7 @@ ATTEND_INLINE void random_words_of_lanes(const Rng& stream, const std::uint64_t*
     for (std::ptrdiff_t l = 0; l < lanes; ++l) index[s][l] = first[l * sets + s];
   for (std::ptrdiff_t i = 0; i < blocks; ++i) {
     const detail::PhiloxBlocks<sets> random(stream.state().key, index);
+#pragma GCC unroll 4
     for (int w = 0; w < 4; ++w) {
       Wide word = random.c[w][0] & 0xffffffffu;
       if constexpr (sets == 2) word |= random.c[w][1] << 32;
