@@ -74,15 +74,17 @@ ATTEND_OUT_OF_LINE void columns(const Line<S>& line, Index j, Index u0, Index u1
 
 template <class S>
 void run(const Line<S>& line) {
-  constexpr int together = 4;
   const detail::TapRange& taps = line.columns;
   const auto whole = [&](Index j) {  // all columns of taps inside the source
     return j * line.x_step + taps.offset >= 0 && j * line.x_step + taps.offset + taps.span() < line.x_width;
   };
   for (Index j = 0; j < line.count;) {
-    if (j + together <= line.count && whole(j) && whole(j + together - 1)) {
-      columns<together>(line, j, 0, taps.count);
-      j += together;
+    if (j + 6 <= line.count && whole(j) && whole(j + 5)) {
+      columns<6>(line, j, 0, taps.count);
+      j += 6;
+    } else if (j + 3 <= line.count && whole(j) && whole(j + 2)) {
+      columns<3>(line, j, 0, taps.count);
+      j += 3;
     } else {
       const auto [u0, u1] = taps.inside(j, line.x_step, line.x_width);
       columns<1>(line, j++, u0, u1);

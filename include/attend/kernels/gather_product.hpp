@@ -122,6 +122,36 @@ void gather_block(const Gather& g, const S* source, Index row, Index rows, Index
   }
 }
 
+/// The first of these rows of G in the source, if all of them lie in one line of a sample and read inside it.
+template <class S>
+struct GatherInPlace {
+  const Gather& g;
+  const S* source;
+  static const S* tile(const void* self, Index row, Index rows) {
+    const auto& [g, source] = *static_cast<const GatherInPlace*>(self);
+    const Index j = row % g.rows_w, i = row / g.rows_w % g.rows_h, b = row / (g.rows_w * g.rows_h);
+    const Index top = i * g.step_h + g.taps_h.offset, left = j * g.step_w + g.taps_w.offset;
+    if (j + rows > g.rows_w || top < 0 || top + g.taps_h.span() >= g.height || left < 0 ||
+        left + (rows - 1) * g.step_w + g.taps_w.span() >= g.width)
+      return nullptr;
+    return source + ((b * g.height + top) * g.width + left) * g.pixel;
+  }
+  static Index cut(const void* self, Index k0, Index depth, GemmPiece* pieces) {
+    const Gather& g = static_cast<const GatherInPlace*>(self)->g;
+    const bool runs = g.runs();
+    const Index unit = runs ? g.taps_w.count * g.channels : g.channels, line = g.taps_h.offset_step * g.width * g.pixel;
+    Index all = 0;
+    for (Index k = k0; k < k0 + depth; k += pieces[all++].length) {
+      const Index number = k / unit, first = k % unit;
+      pieces[all] = {
+          runs ? number * line + first
+               : number / g.taps_w.count * line + number % g.taps_w.count * g.taps_w.offset_step * g.pixel + first,
+          std::min(unit - first, k0 + depth - k)};
+    }
+    return all;
+  }
+};
+
 /// target = beta target + G B, where row r of the target is n numbers at target + r ld;  packed: B (g.columns(), n) by
 /// pack_b. `epilogue` as of gemm_packed.
 template <class S>
@@ -133,7 +163,9 @@ void gather_product(const Gather& g, const S* source, const S* packed, Index n, 
   const auto patches = made_rows<S>([&](Index row, Index count, Index k0, Index depth, S* out, Index block_ld) {
     gather_block(g, source, row, count, k0, depth, out, block_ld);
   });
-  gemm_packed(g.rows(), n, g.columns(), S(1), patches, packed, beta, target, ld, epilogue);
+  const GatherInPlace<S> in_place{g, source};
+  const RowsInPieces<S> pieces{&in_place, GatherInPlace<S>::tile, g.step_w * g.pixel, GatherInPlace<S>::cut};
+  gemm_packed(g.rows(), n, g.columns(), S(1), patches, packed, beta, target, ld, epilogue, &pieces);
 }
 
 /// The pixels (b, i, j) of the target += G B.

@@ -66,6 +66,15 @@ MadeRows<S, order, F> made_rows(F f) {
   return {f};
 }
 
+/// Rows of A that lie in memory in pieces at the same places of each row, some tiles of them `ld` apart.
+template <class S>
+struct RowsInPieces {
+  const void* source;
+  const S* (*tile)(const void*, Index row, Index rows);  // the first of these rows, or null if they lie otherwise
+  Index ld;
+  Index (*cut)(const void*, Index k0, Index depth, GemmPiece* pieces);  // how many
+};
+
 namespace detail {
 
 /// Uninitialised memory of this thread for the time of one call.
@@ -217,6 +226,7 @@ struct AnyRows {
   const S* (*block)(const void*, Index, Index, Index, Index, S*, Index&);
   Side side;
   bool in_place;
+  const RowsInPieces<S>* pieces = nullptr;  // tiles of rows that need no block
 };
 template <class S, class A>
 const S* block_of(const void* source, Index row, Index rows, Index k0, Index depth, S* scratch, Index& block_ld) {
@@ -226,6 +236,8 @@ template <class S, class A>
 AnyRows<S> any_rows(const A& a) {
   return {&a, block_of<S, A>, A::side, A::in_place};
 }
+
+constexpr Index most_tiles = 12;  // above one another in a block of A
 
 /// All of k for rows [row, row_end) and columns [col, col_end) of C; col and col_end lie on strips.
 template <class S>
@@ -246,7 +258,21 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
     const Index depth = blocks.end(k0) - k0;
     Side side = a.side;
     Index lda = side == Side::plain ? blocks.depth : rows;
-    const S* block = a.block(a.source, row, rows, k0, depth, made, lda);
+    const S* tiles[most_tiles] = {};  // that lie in memory in pieces
+    GemmPiece pieces[KBlocks::largest];
+    Index piece_count = 0;
+    const S* block = made;
+    if (a.pieces) {
+      piece_count = a.pieces->cut(a.pieces->source, k0, depth, pieces);
+      for (Index i = 0; i < whole; i += height) {
+        const S*& tile = tiles[i / height];
+        tile = a.pieces->tile(a.pieces->source, row + i, height);
+        if (!tile) a.block(a.source, row + i, height, k0, depth, made + i * lda, lda);
+      }
+      if (rest > 0) a.block(a.source, row + whole, rest, k0, depth, made + whole * lda, lda);
+    } else {
+      block = a.block(a.source, row, rows, k0, depth, made, lda);
+    }
     if (skips_zeros && side == Side::transposed) {  // single rows are read in line
       for (Index l = 0; l < depth; ++l)
         for (Index i = 0; i < rows; ++i) turned[i * depth + l] = block[l * lda + i];
@@ -289,11 +315,16 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
                             : side == Side::plain ? of_width<most, Side::plain, false, S>(vectors)
                                                   : of_width<most, Side::transposed, false, S>(vectors);
         for (Index i = 0; i < whole; i += height) {
+          const S* const in_pieces = a.pieces ? tiles[i / height] : nullptr;
+          tile.a = in_pieces ? in_pieces : block + (side == Side::plain ? i * lda : i);
+          tile.lda = in_pieces ? a.pieces->ld : lda;
+          tile.pieces = in_pieces ? pieces : nullptr;
+          tile.piece_count = in_pieces ? piece_count : 1;
           kernel(tile);
-          tile.a += side == Side::plain ? height * lda : height;
           tile.c += height * ldc;
           tile.epilogue = tile.epilogue.at(height, 0);
         }
+        tile.pieces = nullptr, tile.piece_count = 1;
       }
       if (rest > 0) {
         tile.rows = rest, tile.a = last, tile.lda = tail_height, tile.fetches = false;
@@ -313,7 +344,7 @@ template <class S>
 void multiply(bool skips_zeros, Index m, Index n, Index k, S alpha, const AnyRows<S>& a, const Strips<S>& b, S beta,
               S* c, Index ldc, const GemmEpilogue<S>& epilogue = {}) {
   constexpr Index height = gemm_tile::tile_rows, step = gemm_tile::tile_vectors * gemm_tile::lanes<S>;
-  const Index all_cols = padded<S>(n), largest = 12 * height;
+  const Index all_cols = padded<S>(n), largest = most_tiles * height;
   const double elements = static_cast<double>(n) * static_cast<double>(k);  // of B: few rows of A wait for them
   const bool worth_threads =
       num_threads() > 1 && (2.0 * static_cast<double>(m) * elements > 4e6 || elements > 1e6 / sizeof(S));
@@ -356,15 +387,18 @@ void pack_b(Side side, Index k, Index n, const S* b, Index ldb, S* packed) {
   detail::pack_columns(side, k, 0, n, b, ldb, packed);
 }
 
-/// C = alpha A B + beta C with A from a source of rows (above) and B packed. beta = 0 ignores what C holds.
+/// C = alpha A B + beta C with A from a source of rows (above) and B packed; `pieces` names tiles of a made A that are
+/// read where they lie, with the same result. beta = 0 ignores what C holds.
 template <class S, class A>
 void gemm_packed(Index m, Index n, Index k, S alpha, const A& a, const S* packed_b, S beta, S* c, Index ldc,
-                 const GemmEpilogue<S>& epilogue = {}) {
+                 const GemmEpilogue<S>& epilogue = {}, const RowsInPieces<S>* pieces = nullptr) {
   if (m <= 0 || n <= 0) return;
   detail::Strips<S> strips;
   strips.packed = packed_b;
   strips.packed_cols = detail::padded<S>(n);
-  detail::multiply(false, m, n, k, alpha, detail::any_rows<S>(a), strips, beta, c, ldc, epilogue);
+  detail::AnyRows<S> rows = detail::any_rows<S>(a);
+  rows.pieces = pieces;
+  detail::multiply(false, m, n, k, alpha, rows, strips, beta, c, ldc, epilogue);
 }
 
 ATTEND_END_ISA

@@ -13,6 +13,11 @@
 ATTEND_BEGIN
 enum class Side { plain, transposed };
 
+/// A part of the rows of A that lies in line: `length` elements from `offset` on.
+struct GemmPiece {
+  Index offset, length;
+};
+
 /// What becomes of the elements of C when they are complete: c scale[column] + bias[column] + residual[row residual_ld +
 /// column], then max(., 0). What is null or false is left out.
 template <class S>
@@ -49,8 +54,8 @@ constexpr Index tile_vectors = 3;  // the widest tile, in vectors
 using simd::lanes;
 using simd::Vector;
 
-/// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); row l of B
-/// starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
+/// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); of plain rows
+/// in pieces, a[i lda + offset + l] piece after piece. Row l of B starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
 template <class S>
 struct Tile {
   Index depth;
@@ -62,6 +67,8 @@ struct Tile {
   bool fetches;           // ahead: A comes from far away
   bool finishes = false;  // the sums are complete: `epilogue`, of this part of C, follows
   GemmEpilogue<S> epilogue = {};
+  const GemmPiece* pieces = nullptr;  // or all of a row in line
+  Index piece_count = 1;
 };
 
 /// Parts of tiles, and ends: from sums in memory, `ld` apart, by the operations of whole tiles.
@@ -112,14 +119,17 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
     b += ldb;
   };
   constexpr Index line = 64 / sizeof(S);
-  Index left = tile.depth;
-  if (side == Side::plain && tile.fetches)
-    for (; left >= line; left -= line) {
-      for (int i = 0; i < height; ++i)
-        __builtin_prefetch(a + (height + i) * lda);  // of the next tile: too many streams for the hardware
-      for (Index l = 0; l < line; ++l) step();
-    }
-  for (; left > 0; --left) step();
+  for (Index p = 0; p < tile.piece_count; ++p) {
+    Index left = tile.depth;
+    if (side == Side::plain && tile.pieces) a = tile.a + tile.pieces[p].offset, left = tile.pieces[p].length;
+    if (side == Side::plain && tile.fetches)
+      for (; left >= line; left -= line) {
+        for (int i = 0; i < height; ++i)
+          __builtin_prefetch(a + (height + i) * lda);  // of the next tile: too many streams for the hardware
+        for (Index l = 0; l < line; ++l) step();
+      }
+    for (; left > 0; --left) step();
+  }
   if (tile.rows == height && tile.cols == width * lanes<S> && !tile.finishes) {
     const V alpha = tile.alpha - V{};
 #pragma GCC unroll 8
