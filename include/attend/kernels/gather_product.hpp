@@ -122,31 +122,60 @@ void gather_block(const Gather& g, const S* source, Index row, Index rows, Index
   }
 }
 
-/// The first of these rows of G in the source, if all of them lie in one line of a sample and read inside it.
+/// Tiles of rows of G in one line of a sample: read where they lie; or at the borders, with zeros around, from a copy of
+/// the window that they see together, if that is smaller than the rows.
 template <class S>
 struct GatherInPlace {
+  using Pieces = RowsInPieces<S>;
   const Gather& g;
   const S* source;
-  static const S* tile(const void* self, Index row, Index rows) {
+  Index window_width(Index rows) const { return ((rows - 1) * g.step_w + g.taps_w.span() + 1) * g.channels; }
+  static const S* tile(const void* self, Index row, Index rows, S* scratch, Index capacity,
+                       typename Pieces::Place& place) {
     const auto& [g, source] = *static_cast<const GatherInPlace*>(self);
     const Index j = row % g.rows_w, i = row / g.rows_w % g.rows_h, b = row / (g.rows_w * g.rows_h);
     const Index top = i * g.step_h + g.taps_h.offset, left = j * g.step_w + g.taps_w.offset;
-    if (j + rows > g.rows_w || top < 0 || top + g.taps_h.span() >= g.height || left < 0 ||
-        left + (rows - 1) * g.step_w + g.taps_w.span() >= g.width)
-      return nullptr;
-    return source + ((b * g.height + top) * g.width + left) * g.pixel;
+    const Index width = static_cast<const GatherInPlace*>(self)->window_width(rows), pixels = width / g.channels;
+    place = Pieces::elsewhere;
+    if (j + rows > g.rows_w) return nullptr;
+    const S* const sample = source + b * g.height * g.width * g.pixel;
+    if (top >= 0 && top + g.taps_h.span() < g.height && left >= 0 && left + pixels <= g.width) {
+      place = Pieces::in_place;
+      return sample + (top * g.width + left) * g.pixel;
+    }
+    if (g.taps_h.count * width > capacity) return nullptr;
+    place = Pieces::copied;
+    for (Index t = 0; t < g.taps_h.count; ++t) {
+      const Index h = top + t * g.taps_h.offset_step;
+      S* const to = scratch + t * width;
+      const Index first = h < 0 || h >= g.height ? pixels : std::clamp<Index>(-left, 0, pixels),
+                  last = std::clamp<Index>(g.width - left, first, pixels);
+      std::fill_n(to, first * g.channels, S(0));
+      std::fill_n(to + last * g.channels, (pixels - last) * g.channels, S(0));
+      if (first == last) continue;
+      const S* const from = sample + (h * g.width + left + first) * g.pixel;
+      if (g.pixel == g.channels)
+        copy_run(from, (last - first) * g.channels, to + first * g.channels);
+      else
+        for (Index p = 0; p < last - first; ++p)
+          copy_run(from + p * g.pixel, g.channels, to + (first + p) * g.channels);
+    }
+    return scratch;
   }
-  static Index cut(const void* self, Index k0, Index depth, GemmPiece* pieces) {
-    const Gather& g = static_cast<const GatherInPlace*>(self)->g;
-    const bool runs = g.runs();
-    const Index unit = runs ? g.taps_w.count * g.channels : g.channels, line = g.taps_h.offset_step * g.width * g.pixel;
+  static Index cut(const void* self, typename Pieces::Place place, Index rows, Index k0, Index depth,
+                   GemmPiece* pieces) {
+    const auto& [g, source] = *static_cast<const GatherInPlace*>(self);
+    const bool copied = place == Pieces::copied,
+               runs = copied ? g.taps_w.count == 1 || g.taps_w.offset_step == 1 : g.runs();
+    const Index unit = runs ? g.taps_w.count * g.channels : g.channels,
+                line = copied ? static_cast<const GatherInPlace*>(self)->window_width(rows)
+                              : g.taps_h.offset_step * g.width * g.pixel,
+                column = g.taps_w.offset_step * (copied ? g.channels : g.pixel);
     Index all = 0;
     for (Index k = k0; k < k0 + depth; k += pieces[all++].length) {
       const Index number = k / unit, first = k % unit;
-      pieces[all] = {
-          runs ? number * line + first
-               : number / g.taps_w.count * line + number % g.taps_w.count * g.taps_w.offset_step * g.pixel + first,
-          std::min(unit - first, k0 + depth - k)};
+      pieces[all] = {(runs ? number * line : number / g.taps_w.count * line + number % g.taps_w.count * column) + first,
+                     std::min(unit - first, k0 + depth - k)};
     }
     return all;
   }
@@ -164,7 +193,8 @@ void gather_product(const Gather& g, const S* source, const S* packed, Index n, 
     gather_block(g, source, row, count, k0, depth, out, block_ld);
   });
   const GatherInPlace<S> in_place{g, source};
-  const RowsInPieces<S> pieces{&in_place, GatherInPlace<S>::tile, g.step_w * g.pixel, GatherInPlace<S>::cut};
+  const RowsInPieces<S> pieces{
+      &in_place, GatherInPlace<S>::tile, GatherInPlace<S>::cut, {0, g.step_w * g.pixel, g.step_w * g.channels}};
   gemm_packed(g.rows(), n, g.columns(), S(1), patches, packed, beta, target, ld, epilogue, &pieces);
 }
 

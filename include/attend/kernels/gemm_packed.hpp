@@ -66,13 +66,15 @@ MadeRows<S, order, F> made_rows(F f) {
   return {f};
 }
 
-/// Rows of A that lie in memory in pieces at the same places of each row, some tiles of them `ld` apart.
+/// Rows of A that lie in memory in pieces, at the same places of each row, `ld` apart: for tiles of rows where `tile`
+/// finds them so, or copies what they share to `scratch` (of `capacity` numbers; where A is one block of k).
 template <class S>
 struct RowsInPieces {
+  enum Place { elsewhere, in_place, copied };
   const void* source;
-  const S* (*tile)(const void*, Index row, Index rows);  // the first of these rows, or null if they lie otherwise
-  Index ld;
-  Index (*cut)(const void*, Index k0, Index depth, GemmPiece* pieces);  // how many
+  const S* (*tile)(const void*, Index row, Index rows, S* scratch, Index capacity, Place&);
+  Index (*cut)(const void*, Place, Index rows, Index k0, Index depth, GemmPiece* pieces);  // how many
+  Index ld[3];                                                                             // of each place
 };
 
 namespace detail {
@@ -258,16 +260,23 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
     const Index depth = blocks.end(k0) - k0;
     Side side = a.side;
     Index lda = side == Side::plain ? blocks.depth : rows;
-    const S* tiles[most_tiles] = {};  // that lie in memory in pieces
-    GemmPiece pieces[KBlocks::largest];
-    Index piece_count = 0;
+    const S* tiles[most_tiles];  // of rows in pieces
+    using Pieces = RowsInPieces<S>;
+    typename Pieces::Place places[most_tiles] = {};
+    GemmPiece pieces[3][KBlocks::largest];
+    Index piece_count[3] = {};
     const S* block = made;
     if (a.pieces) {
-      piece_count = a.pieces->cut(a.pieces->source, k0, depth, pieces);
       for (Index i = 0; i < whole; i += height) {
-        const S*& tile = tiles[i / height];
-        tile = a.pieces->tile(a.pieces->source, row + i, height);
-        if (!tile) a.block(a.source, row + i, height, k0, depth, made + i * lda, lda);
+        const Index tile = i / height;
+        S* const to = made + i * lda;
+        tiles[tile] =
+            a.pieces->tile(a.pieces->source, row + i, height, to, k <= depth ? height * lda : 0, places[tile]);
+        const auto place = places[tile];
+        if (place == Pieces::elsewhere)
+          a.block(a.source, row + i, height, k0, depth, to, lda);
+        else if (piece_count[place] == 0)
+          piece_count[place] = a.pieces->cut(a.pieces->source, place, height, k0, depth, pieces[place]);
       }
       if (rest > 0) a.block(a.source, row + whole, rest, k0, depth, made + whole * lda, lda);
     } else {
@@ -315,11 +324,12 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
                             : side == Side::plain ? of_width<most, Side::plain, false, S>(vectors)
                                                   : of_width<most, Side::transposed, false, S>(vectors);
         for (Index i = 0; i < whole; i += height) {
-          const S* const in_pieces = a.pieces ? tiles[i / height] : nullptr;
-          tile.a = in_pieces ? in_pieces : block + (side == Side::plain ? i * lda : i);
-          tile.lda = in_pieces ? a.pieces->ld : lda;
-          tile.pieces = in_pieces ? pieces : nullptr;
-          tile.piece_count = in_pieces ? piece_count : 1;
+          const auto place = a.pieces ? places[i / height] : Pieces::elsewhere;
+          const bool whole_rows = place == Pieces::elsewhere;
+          tile.a = whole_rows ? block + (side == Side::plain ? i * lda : i) : tiles[i / height];
+          tile.lda = whole_rows ? lda : a.pieces->ld[place];
+          tile.pieces = whole_rows ? nullptr : pieces[place];
+          tile.piece_count = whole_rows ? 1 : piece_count[place];
           kernel(tile);
           tile.c += height * ldc;
           tile.epilogue = tile.epilogue.at(height, 0);
