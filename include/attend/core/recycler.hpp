@@ -131,7 +131,10 @@ std::shared_ptr<S> make_buffer(Index count) {
 template <class S>
 std::shared_ptr<S> make_buffer(Index count, S value) {
   auto buffer = make_buffer<S>(count);
-  std::fill_n(buffer.get(), count, value);
+  if (value == S(0))  // at -O2 a loop of single numbers otherwise
+    std::memset(buffer.get(), 0, static_cast<std::size_t>(count) * sizeof(S));
+  else
+    std::fill_n(buffer.get(), count, value);
   return buffer;
 }
 template <class S>
