@@ -28,7 +28,8 @@ const golden::Cases cases(
     "linear_attention",
     {
         {"lite_mla_eval", lite_mla({.channels = 8, .out_channels = 6, .dim = 4})},
-        {"lite_mla_train", lite_mla({.channels = 8, .num_heads = 3, .dim = 2})},
+        // behind the norm of a batch of nearly equal maps: PyTorch in float32 is off by 2.3e-5 here
+        {"lite_mla_train", lite_mla({.channels = 8, .num_heads = 3, .dim = 2}).within({.in_float = 4e-5})},
         {"lite_mla_scales",
          lite_mla({.channels = 6, .out_channels = 5, .heads_ratio = 0.5, .dim = 3, .scales = {3, 5}})},
         // As timm's module is: it computes in float32 inside, also in a double network.
