@@ -16,10 +16,9 @@ std::shared_ptr<S> make_large_buffer(Index count) {
   constexpr std::size_t page = std::size_t(2) << 20;
   const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(S);
   if (bytes >= 2 * page) {
-    constexpr std::align_val_t alignment{page};
     const std::size_t whole = (bytes + page - 1) / page * page;
-    std::shared_ptr<S> memory(static_cast<S*>(::operator new(whole, alignment)),
-                              [alignment](S* p) { ::operator delete(p, alignment); });
+    std::shared_ptr<S> memory(static_cast<S*>(::operator new (whole, std::align_val_t{page})),
+                              [](S* p) { ::operator delete (p, std::align_val_t{page}); });
     ::madvise(memory.get(), whole, MADV_HUGEPAGE);  // a wish: refused, the pages are small
     return memory;
   }

@@ -23,6 +23,7 @@
 /// (K. Simonyi and others, Google Highway 2019, compile a file so too.)
 #include "attend/simd/isa.hpp"
 
+#ifdef ATTEND_KERNELS
 #define ATTEND_ISA base
 #define ATTEND_LEVEL ATTEND_BASE_LEVEL
 #include ATTEND_KERNELS
@@ -69,3 +70,4 @@
 #endif
 
 #undef ATTEND_KERNELS
+#endif

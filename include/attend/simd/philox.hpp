@@ -93,9 +93,11 @@ ATTEND_INLINE void random_words_of_lanes(const Rng& stream, const std::uint64_t*
   using detail::Wide;
   constexpr int sets = sizeof(S) == 4 ? 2 : 1;  // of floats, one for the even lanes and one for the odd
   constexpr std::ptrdiff_t lanes = sizeof(Wide) / 8;
-  Wide index[sets] = {};
+  std::uint64_t numbers[sets][lanes];
   for (int s = 0; s < sets; ++s)
-    for (std::ptrdiff_t l = 0; l < lanes; ++l) index[s][l] = first[l * sets + s];
+    for (std::ptrdiff_t l = 0; l < lanes; ++l) numbers[s][l] = first[l * sets + s];
+  Wide index[sets];
+  std::memcpy(index, numbers, sizeof(index));
   for (std::ptrdiff_t i = 0; i < blocks; ++i) {
     const detail::PhiloxBlocks<sets> random(stream.state().key, index);
 #pragma GCC unroll 4
