@@ -41,10 +41,10 @@ inline Settings preset(const std::string& name) {
   if (name == "default") return s;
   if (name == "best") {
     s.network.widths = {64, 128};
-    s.network.blocks = {1, 2};
+    s.network.blocks = {2, 2};
     s.network.drop_path = 0.05;
     s.network.dropout = 0.1;
-    s.epochs = 24;
+    s.epochs = 30;
     s.learning_rate = 3e-3;
     s.label_smoothing = 0.1;
     s.shift = 2;
