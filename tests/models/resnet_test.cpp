@@ -61,8 +61,8 @@ TEST(BadInput, ResNet) {
   EXPECT_EQ(refused([](auto& o) { o.output_stride = 4; }), "[ResNet] output_stride is 4; it must be 8, 16 or 32");
   EXPECT_EQ(
       refused([](auto& o) { o.layers[2] = 0; }),
-      "[ResNet] in_channels = 3, num_classes = 1000 and layers = (1, 1, 0, 1) must be above 0, stem_width = 64 at "
-      "least 4");
+      "[ResNet] in_channels = 3 and layers = (1, 1, 0, 1) must be above 0, num_classes = 1000 not below, stem_width = "
+      "64 at least 4");
   EXPECT_NE(refused([](auto& o) { o.num_classes = -1; }).find("num_classes = -1"), std::string::npos);
   EXPECT_NE(refused([](auto& o) { o.bottleneck = true, o.groups = 3; }), "");
   ResNetOptions<float> o;

@@ -1,7 +1,10 @@
-#include "attend/attention/channel/squeeze_excite.hpp"
+#include "attend/models/cbam_resnet.hpp"
+#include "attend/models/eca_resnet.hpp"
 #include "attend/models/efficientnet.hpp"
 #include "attend/models/mobilenet_v3.hpp"
-#include "attend/models/resnet.hpp"
+#include "attend/models/resnest.hpp"
+#include "attend/models/se_resnet.hpp"
+#include "attend/models/sk_resnet.hpp"
 #include "parity/model_parity.hpp"
 
 namespace {
@@ -10,7 +13,7 @@ using model_parity::compared;
 
 ResNetOptions<float> resnet(std::array<Index, 4> layers, bool bottleneck) {
   ResNetOptions<float> o;
-  o.layers = layers, o.bottleneck = bottleneck, o.num_classes = 7;
+  o.layers = layers, o.bottleneck = bottleneck;
   return o;
 }
 ResNetOptions<float> with_average_shortcut(ResNetOptions<float> o, ResNetStem stem, Index stem_width = 32) {
@@ -21,17 +24,14 @@ ResNetOptions<float> dilated(ResNetOptions<float> o, Index output_stride) {
   o.output_stride = output_stride;
   return o;
 }
-const auto made = [](const ResNetOptions<float>& o) { return [o](Rng& rng) { return ResNet<float>(o, rng); }; };
+const auto made = [](ResNetOptions<float> o) {
+  o.num_classes = 7;
+  return [o](Rng& rng) { return ResNet<float>(o, rng); };
+};
 
-const std::array<Index, 4> of_18{2, 2, 2, 2}, of_50{3, 4, 6, 3};
-ResNetOptions<float> se_resnet() {
-  auto o = resnet(of_50, true);
-  o.attention = [](Index channels, Rng& rng) { return SqueezeExcite<float>({.channels = channels}, rng); };
-  return o;
-}
-ResNetOptions<float> resnext() {
-  auto o = resnet(of_50, true);
-  o.groups = 32, o.base_width = 4;
+const std::array<Index, 4> of_18{2, 2, 2, 2}, of_34{3, 4, 6, 3}, of_50{3, 4, 6, 3};
+ResNetOptions<float> grouped(ResNetOptions<float> o, Index groups, Index base_width) {
+  o.groups = groups, o.base_width = base_width;
   return o;
 }
 
@@ -50,13 +50,27 @@ const golden::Cases models(
         compared("resnet18d", made(with_average_shortcut(resnet(of_18, false), ResNetStem::deep))),
         compared("resnet26t", made(with_average_shortcut(resnet(of_18, true), ResNetStem::tiered))),
         compared("resnet50", made(resnet(of_50, true))),
-        compared("seresnet50", made(se_resnet())),
-        compared("resnext50_32x4d", made(resnext())),
+        compared("seresnet50", made(seresnet50<float>())),
+        compared("resnext50_32x4d", made(grouped(resnet(of_50, true), 32, 4))),
         compared("efficientnet_b0", efficientnet(1, 1)),
         compared("efficientnet_b1", efficientnet(1, 1.1)),
         compared("mobilenetv3_small_100", mobilenet(mobilenet_v3_small())),
         compared("mobilenetv3_large_100", mobilenet(mobilenet_v3_large())),
         compared("resnet18_dilated", made(dilated(resnet(of_18, false), 8))),
         compared("resnet50d_dilated", made(dilated(with_average_shortcut(resnet(of_50, true), ResNetStem::deep), 16))),
+        compared("ecaresnet26t", made(ecaresnet26t<float>())),
+        compared("ecaresnet50d", made(ecaresnet26t<float>(of_50, ResNetStem::deep))),
+        compared("cbam_resnet18", made(cbam_resnet18<float>())),
+        compared("skresnet18", made(skresnet18<float>())),
+        compared("skresnet34", made(skresnet18<float>(of_34))),
+        compared("skresnet50", made(skresnet50<float>())),
+        compared("skresnext50_32x4d",
+                 made(grouped(skresnet50<float>({.kernel_sizes = {3, 5}, .split_input = false, .rd_divisor = 32}), 32,
+                              4))),
+        compared("resnest14d", made(resnest<float>())),
+        compared("resnest26d", made(resnest<float>({2, 2, 2, 2}))),
+        compared("resnest50d", made(resnest<float>(of_50))),
+        compared("resnest50d_4s2x40d",
+                 made(grouped(resnest<float>(of_50, {.radix = 4, .average_first = true}), 2, 40))),
     });
 }  // namespace

@@ -17,6 +17,18 @@ struct BottleneckBlockOptions {
   bool zero_init_last = false;               ///< the last norm starts at weight 0, the block as its shortcut
 };
 
+/// Inner channels of a bottleneck. Throws OptionError, in the block's name, if none are left.
+inline Index bottleneck_width(const char* block, const BottleneckBlockOptions& o) {
+  const bool countable = double(o.planes) * double(o.base_width) * double(o.groups) < 1e15;
+  const Index width =
+      o.planes > 0 && o.base_width > 0 && o.groups > 0 && countable ? o.planes * o.base_width / 64 * o.groups : 0;
+  require<OptionError>(width > 0, block, [&] {
+    return "planes = " + std::to_string(o.planes) + ", base_width = " + std::to_string(o.base_width) +
+           " and groups = " + std::to_string(o.groups) + " must be above 0 and leave inner channels";
+  });
+  return width;
+}
+
 /// Residual block of ResNet-50 and deeper (He et al. 2016, figure 5 right; ResNeXt with groups) with a place for
 /// attention (timm's Bottleneck):
 ///
@@ -65,16 +77,7 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
   }
 
  private:
-  static Index width(const BottleneckBlockOptions& o) {
-    const bool countable = double(o.planes) * double(o.base_width) * double(o.groups) < 1e15;
-    const Index width =
-        o.planes > 0 && o.base_width > 0 && o.groups > 0 && countable ? o.planes * o.base_width / 64 * o.groups : 0;
-    require<OptionError>(width > 0, "BottleneckBlock", [&] {
-      return "planes = " + std::to_string(o.planes) + ", base_width = " + std::to_string(o.base_width) +
-             " and groups = " + std::to_string(o.groups) + " must be above 0 and leave inner channels";
-    });
-    return width;
-  }
+  static Index width(const BottleneckBlockOptions& o) { return bottleneck_width("BottleneckBlock", o); }
   Activation activation_;
   Conv2d<S> conv1_;
   BatchNorm<S> bn1_;

@@ -46,7 +46,7 @@ template <class S>
 class ConvNormAct : public Layer<ConvNormAct<S>> {
  public:
   ConvNormAct(const ConvNormActOptions& options, Rng& rng)
-      : activation_(options.activation), conv_(convolution(options), rng), bn_(norm(options)) {}
+      : activation_(options.activation), conv_(convolution(options), rng), bn_(norm_options(options)) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const { return conv_norm_act(conv_, bn_, activation_, x); }
   template <class Self, class Visit>
@@ -54,6 +54,8 @@ class ConvNormAct : public Layer<ConvNormAct<S>> {
     visit("conv", self.conv_);
     visit("bn", self.bn_);
   }
+  /// Write access for a block that starts from other weights.
+  BatchNorm<S>& norm() { return bn_; }
 
  private:
   static Conv2dOptions convolution(const ConvNormActOptions& o) {
@@ -69,7 +71,7 @@ class ConvNormAct : public Layer<ConvNormAct<S>> {
     conv.bias = false, conv.algorithm = o.algorithm;
     return conv;
   }
-  static BatchNormOptions norm(const ConvNormActOptions& o) {
+  static BatchNormOptions norm_options(const ConvNormActOptions& o) {
     BatchNormOptions norm;
     norm.channels = o.out_channels, norm.eps = o.eps, norm.momentum = o.momentum;
     return norm;

@@ -103,7 +103,7 @@ class Attention(nn.Module):
         return e.softmax(-1) @ v
 
 
-def scores():
+def score():
     f = Family("score")
     layout = {f"input.{i}": "heads_first" for i in range(3)} | {"output": "heads_first"}
     for name, make in [("dot", lambda: Dot(False)), ("scaled_dot", lambda: Dot(True)), ("general", lambda: General(6)), ("additive", lambda: Additive(6))]:
@@ -199,4 +199,4 @@ def multi_head_attention():
     return f
 
 
-FAMILIES = [sdpa, scores, multi_head_attention]
+FAMILIES = [sdpa, score, multi_head_attention]

@@ -55,7 +55,7 @@ def embedding():
     return f
 
 
-def residual():
+def arithmetic():
     """Broadcasting arithmetic, reductions and batched products, as torch has them."""
     f = Family("arithmetic")
     for name, function, shapes in [
@@ -75,4 +75,4 @@ def residual():
     return f
 
 
-FAMILIES = [dense, activation, softmax, embedding, residual]
+FAMILIES = [dense, activation, softmax, embedding, arithmetic]

@@ -80,7 +80,7 @@ def cbam():
     return f
 
 
-def spatial():
+def spatial_attention():
     f = Family("spatial_attention")
     for name, shape, arguments, training in [
         ("non_local_eval", (2, 12, 3, 4), {}, False), ("non_local_train", (3, 12, 2, 4), {}, True),
@@ -102,4 +102,4 @@ def spatial():
     return f
 
 
-FAMILIES = [squeeze_excite, cbam, spatial]
+FAMILIES = [squeeze_excite, cbam, spatial_attention]

@@ -14,7 +14,7 @@ def dice(p, t, smooth=1e-5, squared=False, pooled=False, background=True, reduct
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def losses():
+def loss():
     f = Family("loss")
     labels = torch.tensor([2, 0, 3, 1, 3])
     maps = torch.tensor([[1, 0, 3, 2], [2, 2, 0, 1]])
@@ -57,4 +57,4 @@ def losses():
     return f
 
 
-FAMILIES = [losses]
+FAMILIES = [loss]

@@ -5,9 +5,10 @@ Parameter or buffer `name`, element i: u = splitmix64(crc32(name) 2^32 + i) as a
     weights of rank 2 and more   1.5 u / sqrt(numbers per output)      running_var   1 + u / 2
     other weights (norms)        1 + u / 4                             else          u / 4
 
-The input (2, 3, 64, 48) is `unit` of the network's name. The file holds the output in evaluation, the number of parameters, and the CRC-32 of the sorted lines
+The input, (2, 3, 64, 48) where nothing else is said, is `unit` of the network's name. The file holds the output in evaluation, the number of parameters, and the CRC-32 of the sorted lines
 "name shape\n" of the state dict (without num_batches_tracked), shape as "(64, 3, 7, 7)".
 """
+import json
 import math
 import zlib
 
@@ -43,29 +44,51 @@ def fill(model):
             t.copy_(u / 4)
 
 
+def put(f, name, model, shape=(2, 3, 64, 48), origin="timm", read=lambda y: y):
+    model = model.double().eval()
+    with torch.no_grad():
+        fill(model)
+        y = read(model(torch.from_numpy(unit(name, math.prod(shape))).reshape(shape)))
+    if isinstance(y, list):  # of maps, each 8th row and column, and vectors
+        y = torch.cat([m[..., ::8, ::8].flatten() if m.dim() == 4 else m.flatten() for m in y])
+    f.put(f"{name}/output", y)
+    f.put(f"{name}/parameters", torch.tensor(sum(p.numel() for p in model.parameters())))
+    lines = sorted(f"{n} {tuple(t.shape)}\n" for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked"))
+    f.put(f"{name}/state", torch.tensor(zlib.crc32("".join(lines).encode())))
+    f.metadata[name] = json.dumps({"layout": {}, "options": {}, "origin": origin, "training": False}, sort_keys=True)
+    f.cases += 1
+
+
 def models():
+    """Networks on the frame of a ResNet, and of inverted residuals."""
     f = Family("models")
-
-    def add(name, model, shape=(2, 3, 64, 48)):
-        model = model.double().eval()
-        with torch.no_grad():
-            fill(model)
-            x = torch.from_numpy(unit(name, math.prod(shape))).reshape(shape)
-            y = model(x)
-        f.put(f"{name}/output", y)
-        f.put(f"{name}/parameters", torch.tensor(sum(p.numel() for p in model.parameters())))
-        lines = sorted(f"{n} {tuple(t.shape)}\n" for n, t in model.state_dict().items() if not n.endswith("num_batches_tracked"))
-        f.put(f"{name}/state", torch.tensor(zlib.crc32("".join(lines).encode())))
-        f.metadata[name] = '{"layout": {}, "options": {}, "origin": "timm", "training": false}'
-        f.cases += 1
-
     for name, options in [
         ("resnet18", {}), ("resnet18d", {}), ("resnet50", {}), ("seresnet50", {}), ("resnext50_32x4d", {}),
         ("resnet26t", {}), ("efficientnet_b0", {}), ("efficientnet_b1", {}), ("mobilenetv3_small_100", {}), ("mobilenetv3_large_100", {}),
         ("resnet18_dilated", dict(model="resnet18", output_stride=8)), ("resnet50d_dilated", dict(model="resnet50d", output_stride=16)),
+        ("ecaresnet26t", {}), ("ecaresnet50d", {}), ("cbam_resnet18", dict(model="resnet18", block_args=dict(attn_layer="cbam"))),
+        ("skresnet18", {}), ("skresnet34", {}), ("skresnet50", {}), ("skresnext50_32x4d", {}),
+        ("resnest14d", {}), ("resnest26d", {}), ("resnest50d", {}), ("resnest50d_4s2x40d", {}),
     ]:
-        add(name, timm.create_model(options.pop("model", name), num_classes=7, **options))
+        put(f, name, timm.create_model(options.pop("model", name), num_classes=7, **options))
     return f
 
 
-FAMILIES = [models]
+def attention_models():
+    """timm's byobnets with attention, and networks of other frames."""
+    f = Family("attention_models")
+    for name, shape, options in [
+        ("gcresnet50t", (2, 3, 64, 48), {}), ("gcresnext26ts", (2, 3, 64, 48), {}), ("gcresnet33ts", (2, 3, 64, 48), {}),
+        ("botnet26t_256", (2, 3, 64, 96), dict(img_size=(64, 96))),
+        ("sebotnet33ts_256", (1, 3, 64, 96), dict(img_size=(64, 96))),
+        ("halonet26t", (1, 3, 256, 256), {}), ("lambda_resnet26t", (2, 3, 64, 96), {}),
+        ("lambda_resnet26rpt_256", (2, 3, 64, 96), dict(img_size=(64, 96))),
+        ("convnextv2_atto", (2, 3, 64, 48), {}), ("convnextv2_tiny", (1, 3, 64, 48), {}), ("convnext_atto", (2, 3, 64, 48), {}),
+        ("coatnet_0_rw_224", (2, 3, 64, 96), dict(img_size=(64, 96))), ("coatnet_nano_rw_224", (2, 3, 64, 96), dict(img_size=(64, 96))),
+        ("coatnet_pico_rw_224", (2, 3, 64, 96), dict(img_size=(64, 96))),
+    ]:
+        put(f, name, timm.create_model(name, num_classes=7, **options), shape)
+    return f
+
+
+FAMILIES = [models, attention_models]
