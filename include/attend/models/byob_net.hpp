@@ -45,9 +45,9 @@ struct ByobNetOptions {
   double dropout = 0, drop_path = 0;  ///< before the classifier; of the last block, earlier ones have less
   bool zero_init_last = true;         ///< every block starts as its shortcut
   /// Makes the gate after each 3x3 convolution, from its channels; none if empty. timm's attn_layer
-  std::function<AnyLayer<S, 4>(Index channels, Rng& rng)> attention;
+  std::function<AnyLayer<S, 4>(Index channels, Rng& rng)> attention = {};
   /// Makes the self-attention of the blocks that have it. timm's self_attn_layer
-  std::function<AnyLayer<S, 4>(const SelfAttentionPlace& place, Rng& rng)> self_attention;
+  std::function<AnyLayer<S, 4>(const SelfAttentionPlace& place, Rng& rng)> self_attention = {};
 };
 
 /// A network of bottlenecks with any attention in them (timm's ByobNet with attention): GC-ResNet, BoTNet, HaloNet,

@@ -31,10 +31,10 @@ struct ResNetOptions {
   bool zero_init_last = true;     ///< every block starts as its shortcut
   /// Makes the attention of a block, from its output's channels; none if empty. timm's block_args attn_layer:
   /// `[](Index channels, Rng& rng) { return SqueezeExcite<S>({.channels = channels}, rng); }`
-  std::function<AnyLayer<S, 4>(Index channels, Rng& rng)> attention;
+  std::function<AnyLayer<S, 4>(Index channels, Rng& rng)> attention = {};
   /// Makes a block of another kind for its place in the network, around what `attention` made for it; its result has
   /// 4 place.planes channels if `bottleneck`, else place.planes. Empty: BottleneckBlock or BasicBlock.
-  std::function<AnyLayer<S, 4>(const BottleneckBlockOptions& place, AnyLayer<S, 4> attention, Rng& rng)> block;
+  std::function<AnyLayer<S, 4>(const BottleneckBlockOptions& place, AnyLayer<S, 4> attention, Rng& rng)> block = {};
 };
 
 namespace detail {
