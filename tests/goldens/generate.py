@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the golden files that the parity tests compare with, beside this script.
 
-    python3 -m venv venv && venv/bin/pip install numpy pillow transformers==5.23.0 torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31
+    python3 -m venv venv && venv/bin/pip install numpy pillow transformers==5.23.0 torch==2.13.0 && venv/bin/pip install --no-deps timm==1.0.31 torchvision==0.28.0
     venv/bin/python tests/goldens/generate.py [family ...]
 
 Every tensor is float64; see recorder.py for what a file holds. The same versions write the same bytes.
@@ -28,7 +28,7 @@ class AnyMembers(type):
 
 
 class EmptyTorchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """timm imports names of torchvision, none of which the modules here use: it need not be installed."""
+    """timm imports names of torchvision, none of which its modules here use: only the family segmentation needs it."""
 
     def find_spec(self, name, path=None, target=None):
         return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
@@ -44,6 +44,7 @@ class EmptyTorchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def main():
     sys.meta_path.append(EmptyTorchvision())  # asked last
+    sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")  # of compiled operators, for CUDA
     import timm
     import transformers
     assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__
@@ -51,13 +52,14 @@ def main():
     makers = []
     for name in ("basics", "convolution", "pooling", "normalisation", "recurrent", "position", "attention", "gates",
                  "channel_attention", "derived_gates",
-                 "attention_pool", "spatial", "blocks", "losses", "models"):
+                 "attention_pool", "spatial", "blocks", "losses", "models", "segmentation"):
         makers += importlib.import_module("families." + name).FAMILIES
     total, cases = 0, 0
     for make in makers:
-        family = make()
-        if len(sys.argv) > 1 and family.name not in sys.argv[1:]:
+        if len(sys.argv) > 1 and make.__name__ not in sys.argv[1:]:
             continue
+        family = make()
+        assert family.name == make.__name__
         size = family.write(HERE, versions)
         assert size < 1 << 20, f"{family.name} has {size} bytes"
         total, cases = total + size, cases + family.cases
