@@ -30,15 +30,39 @@ void memory(benchmark::State& state, int threads) {
     state.counters["ratio"] = peak / needed;
   }
 }
+
+/// Time of causal attention at the sizes of A3 over that of the same without a mask, times the share of pairs that the
+/// mask leaves: the median over calls of both by turns.
+void causal_overhead(benchmark::State& state, int threads) {
+  set_num_threads(threads);
+  bench::AttentionCase c{.batch = 1, .heads = 12, .queries = 1024, .keys = 1024, .dim = 64};
+  const bench::AttentionInputs inputs(c);
+  const double share = double(c.queries + 1) / double(2 * c.queries);
+  using Clock = std::chrono::steady_clock;
+  const auto seconds = [&](Causal causal) {
+    const auto from = Clock::now();
+    benchmark::DoNotOptimize(scaled_dot_product_attention(inputs.query, inputs.key, inputs.value, {.causal = causal}));
+    return std::chrono::duration<double>(Clock::now() - from).count();
+  };
+  std::vector<double> ratios;
+  for (auto _ : state) ratios.push_back(seconds(Causal::top_left) / (seconds(Causal::none) * share));
+  std::nth_element(ratios.begin(), ratios.begin() + std::ptrdiff_t(ratios.size() / 2), ratios.end());
+  state.counters["overhead"] = ratios[ratios.size() / 2];
+}
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const int threads : {1, 2})
-    benchmark::RegisterBenchmark(("A11/memory, forward and backward/threads:" + std::to_string(threads)).c_str(),
-                                 memory, threads)
+  for (const int threads : {1, 2}) {
+    const std::string on = "/threads:" + std::to_string(threads);
+    benchmark::RegisterBenchmark(("A11/memory, forward and backward" + on).c_str(), memory, threads)
         ->Iterations(1)
         ->UseRealTime()
         ->Unit(benchmark::kMillisecond);
+    benchmark::RegisterBenchmark(("A3/causal over its unmasked share" + on).c_str(), causal_overhead, threads)
+        ->Iterations(101)
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  }
   bench::Rows rows = bench::attention_rows();
   for (const bench::Row& row : bench::decode_rows()) rows.push_back(row);
   return bench::run(argc, argv, rows);

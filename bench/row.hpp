@@ -60,6 +60,8 @@ class Difference {
   }
   /// Over the largest magnitude of the reference.
   double relative() const { return largest_ / scale_; }
+  double absolute() const { return largest_; }
+  double scale() const { return scale_; }
 
  private:
   double largest_ = 0, scale_ = 0;

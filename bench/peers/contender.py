@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """One peer in a process of its own: answers requests on standard input, one line each, as the benchmark programs do.
 
-    ID read FILE                    takes a row's inputs from the file that the benchmark program wrote; "ok"
+    ID read MARK FILE               takes a row's inputs from the file that the benchmark program wrote; models exported for
+                                    them are kept in the folder "models" beside it, under names that begin with MARK; "ok"
     ID ready N                      every way to compute it has been called once, compiled if it must be; "ok"
     ID threads N milliseconds M     seconds per call of the fastest way, which is found the first time
     ID way N                        name of that way
@@ -10,6 +11,7 @@
 """
 import argparse
 import os
+import pathlib
 import sys
 import time
 
@@ -39,11 +41,11 @@ def seconds_per_call(call, milliseconds):
 
 
 def best_of_some(call):
-    """Seconds of the best of up to five blocks, within a third of a second."""
+    """Seconds of the best of up to three blocks, within a tenth of a second."""
     best, start = float("inf"), time.perf_counter()
-    for _ in range(5):
-        best = min(best, seconds_per_call(call, 30))
-        if time.perf_counter() - start > 0.3:
+    for _ in range(3):
+        best = min(best, seconds_per_call(call, 20))
+        if time.perf_counter() - start > 0.1:
             break
     return best
 
@@ -88,18 +90,20 @@ class Contender:
     def __init__(self, name):
         self.name, self.runtime, self.rows = name, RUNTIMES[name](), {}
 
-    def read(self, id, path):
+    def read(self, id, mark, path):
         with safe_open(path, "pt") as file:
             tensors = {n: file.get_tensor(n) for n in file.keys() if not n.startswith("output")}
             options = file.metadata()
         if self.name == "float64":
             tensors = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
-        self.rows[id] = Row(self.runtime, computations.make(tensors, options))
+        computation = computations.make(tensors, options)
+        computation.models = pathlib.Path(path).parent / "models" / mark
+        self.rows[id] = Row(self.runtime, computation)
 
     def answer(self, line):
         id, verb, *words = line.split(" ", 3 if " threads " in line else 2)
         if verb == "read":
-            self.read(id, words[0])
+            self.read(id, *words[0].split(" ", 1))
             return "ok"
         row = self.rows[id]
         with torch.inference_mode(row.computation.kind == "forward"):

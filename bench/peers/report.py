@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""results.csv, and the Markdown table and bar chart made of it:   bench/peers/report.py FOLDER"""
+"""results.csv, and what is made of it (table.md, chart*.png):   bench/peers/report.py FOLDER"""
 import csv
 import pathlib
 import re
 import sys
+
+import aims
+import gates
 
 FIELDS = ["isa", "commit", "cpu", "row", "family", "what", "threads", "contender", "way", "seconds", "ratio", "ratio_10",
           "ratio_90", "pairs", "disturbed", "error", "limit", "limit_rate", "fraction", "note"]
@@ -32,7 +35,7 @@ def append(path, values):
 
 
 def order(id):
-    letters, number, rest = re.match(r"([A-Z]+)(\d*)(.*)", id).groups()
+    letters, number, rest = re.match(r"([A-Za-z]+)\.?(\d*)(.*)", id).groups()
     return letters, int(number or 0), rest
 
 
@@ -53,8 +56,9 @@ def duration(seconds):
     return f"{s * 1e6:.1f} µs" if s < 1e-3 else f"{s * 1e3:.2f} ms" if s < 1 else f"{s:.2f} s"
 
 
-def fastest(peers):
-    timed = [v for v in peers if v["seconds"]]
+def fastest(contenders):
+    """The peer with the least time of a row's contenders."""
+    timed = [v for n, v in contenders.items() if n != "attend" and v["seconds"]]
     return min(timed, key=lambda v: float(v["seconds"])) if timed else None
 
 
@@ -65,9 +69,13 @@ def geometric_mean(values):
     return product ** (1 / len(values)) if values else float("nan")
 
 
+def title(isa, threads):
+    return f"{'AVX2 for all' if isa == 'avx2' else 'All instructions'}, {threads} thread{'s' * (threads > 1)}"
+
+
 def table(isa, threads, rows):
     names = [n for n in ("torch", "torch.compile", "onnxruntime", "openvino") if any(n in r for r in rows.values())]
-    lines = [f"### {'AVX2 for all' if isa == 'avx2' else 'All instructions'}, {threads} thread{'s' * (threads > 1)}", "",
+    lines = [f"### {title(isa, threads)}", "",
              "| row | workload | attend | of limit | error | " + " | ".join(names) + " | fastest peer's error |",
              "|---" * (6 + len(names)) + "|"]
     best = {}
@@ -75,8 +83,7 @@ def table(isa, threads, rows):
         ours = contenders.get("attend")
         if not ours or not ours["seconds"]:
             continue
-        peers = [contenders[n] for n in names if n in contenders]
-        first = fastest(peers)
+        first = fastest(contenders)
         cells = []
         for name in names:
             v = contenders.get(name)
@@ -109,35 +116,39 @@ def table(isa, threads, rows):
     return "\n".join(lines) + "\n"
 
 
-def chart(tables, path):
+def chart(panels, path):
+    """For each (title, rows) one bar per row: the fastest peer's time over ours, with its 10 and 90 % quantiles."""
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from matplotlib.ticker import NullFormatter
     colours = {"torch": "#d95f02", "torch.compile": "#e7a76c", "onnxruntime": "#1b9e77", "openvino": "#7570b3"}
-    width = max(12, 0.35 * max(len(rows) for rows in tables.values()))
-    figure, axes = plt.subplots(len(tables), 1, figsize=(width, 4.2 * len(tables)), squeeze=False, layout="constrained")
-    for axis, ((isa, threads), rows) in zip(axes[:, 0], tables.items()):
-        present = [name for name in colours if any(r.get(name, {}).get("ratio") for r in rows.values())]
-        for i, name in enumerate(present):
-            points = [(x, [float(r[name][k]) for k in ("ratio", "ratio_10", "ratio_90")])
-                      for x, r in enumerate(rows.values()) if r.get(name, {}).get("ratio")]
-            ratio = [v[0] for _, v in points]
-            width = 0.8 / len(present)
-            axis.bar([x + (i + 0.5) * width - 0.4 for x, _ in points], [v - 1 for v in ratio], width, bottom=1,
-                     yerr=[[v[0] - v[1] for _, v in points], [v[2] - v[0] for _, v in points]], color=colours[name],
-                     label=name, error_kw={"elinewidth": 0.7})
-        axis.axhline(1, color="black", linewidth=0.8)
+    panels = [(name, {id: fastest(r) for id, r in rows.items() if r.get("attend", {}).get("seconds") and fastest(r)})
+              for name, rows in panels]
+    width = min(18, 2 + 0.19 * max(len(bars) for _, bars in panels))
+    figure, axes = plt.subplots(len(panels), 1, figsize=(width, 3.1 * len(panels)), squeeze=False, layout="constrained")
+    for axis, (name, bars) in zip(axes[:, 0], panels):
+        for contender, colour in colours.items():
+            ratios = [(x, *(float(v[k]) for k in ("ratio", "ratio_10", "ratio_90")))
+                      for x, v in enumerate(bars.values()) if v["contender"] == contender]
+            if ratios:
+                x, middle, low, high = zip(*ratios)
+                axis.bar(x, [m - 1 for m in middle], 0.8, bottom=1, color=colour, label=contender,
+                         yerr=[[m - l for m, l in zip(middle, low)], [h - m for m, h in zip(middle, high)]],
+                         error_kw={"elinewidth": 0.8})
+        axis.axhline(1, color="black", linewidth=1)
         axis.set_yscale("log")
-        axis.set_yticks([0.25, 0.5, 1, 2, 4, 8], ["1/4", "1/2", "1", "2", "4", "8"])
+        axis.set_yticks([0.5, 0.7, 1, 1.5, 2, 3, 5, 8], ["0.5", "0.7", "1", "1.5", "2", "3", "5", "8"])
         axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.grid(axis="y", linewidth=0.3)
+        axis.set_axisbelow(True)
         axis.margins(x=0.01)
-        axis.set_xticks(range(len(rows)), list(rows), rotation=60)
-        axis.set_ylabel("their time / ours")
-        axis.set_title(f"{'AVX2 for all' if isa == 'avx2' else 'All instructions'}, {threads} thread{'s' * (threads > 1)}: "
-                       "above 1, attend is faster", fontsize=10)
-        axis.legend(ncols=4, fontsize=8)
-    figure.savefig(path, dpi=90)
+        axis.set_xticks(range(len(bars)), list(bars), rotation=90, fontsize=7)
+        axis.set_ylabel("fastest peer's time / ours", fontsize=8)
+        axis.set_title(f"{name}: above 1, attend is faster than the fastest peer", fontsize=9)
+        axis.legend(ncols=4, fontsize=7, title="fastest peer", title_fontsize=7)
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
 
 
 def write(folder):
@@ -147,10 +158,20 @@ def write(folder):
     if not tables:
         return
     models = sorted({v["cpu"] for rows in tables.values() for r in rows.values() for v in r.values()})
+    of_gates = {key: {id: r for id, r in rows.items() if any(v["family"] == "gates" for v in r.values())}
+                for key, rows in tables.items()}
+    others = {key: {id: r for id, r in rows.items() if id not in of_gates[key]} for key, rows in tables.items()}
+    of_gates, others = ({key: rows for key, rows in t.items() if rows} for t in (of_gates, others))
     text = f"{', '.join(models)}. Time of a call; in brackets after a peer's time: median (10 %, 90 %) of its time over ours.\n\n"
-    text += "\n".join(table(isa, threads, rows) for (isa, threads), rows in tables.items())
+    text += aims.table(others)
+    text += "\n".join(table(*key, rows) for key, rows in others.items())
+    text += "".join(f"\n### Gates beside timm: {title(*key)}\n\n{gates.table(rows)}" for key, rows in of_gates.items())
     (folder / "table.md").write_text(text)
-    chart(tables, folder / "chart.png")
+    for isa, name in (("native", "chart.png"), ("avx2", "chart_avx2.png")):
+        if panels := [(title(*key), rows) for key, rows in others.items() if key[0] == isa]:
+            chart(panels, folder / name)
+    if of_gates:
+        chart([(title(*key), rows) for key, rows in of_gates.items()], folder / "chart_gates.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The peers: each turns a computation into ways to call it, and is asked for its fastest."""
 import copy
 import os
+import pathlib
 
 import numpy as np
 import torch
@@ -27,8 +28,11 @@ class Torch(Runtime):
     def prepare(self, module):
         return module
 
+    def variants(self, computation):
+        return computation.variants()
+
     def ways(self, computation, threads):
-        for name, module, inputs in computation.variants():
+        for name, module, inputs in self.variants(computation):
             with_results = self.inference if computation.kind == "forward" else self.with_gradients
             yield name, *with_results(computation, module, inputs)
 
@@ -80,11 +84,14 @@ class Float64(Torch):
 
 
 class TorchCompile(Torch):
-    """PyTorch, compiled by its default compiler (inductor), parameters frozen into the graph for inference."""
+    """PyTorch, compiled by its default compiler (inductor), parameters frozen into the graph for inference; maps lie
+    channels last, which that compiler itself prefers."""
 
     def __init__(self):
+        import torch._dynamo.config
         import torch._functorch.config
         import torch._inductor.config as config
+        torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1 << 20  # rows share code
         config.freezing = True
         config.compile_threads = 1
         torch._functorch.config.donated_buffer = False  # so that a backward pass can be run again
@@ -94,8 +101,12 @@ class TorchCompile(Torch):
     def forget(self):
         torch._dynamo.reset()
 
+    def variants(self, computation):
+        variants = list(computation.variants())
+        return [v for v in variants if v[0] == "channels last"] or variants[:1]
+
     def prepare(self, module):
-        return torch.compile(module)
+        return torch.compile(module, dynamic=False)
 
 
 class OnnxRuntime(Runtime):
@@ -108,7 +119,7 @@ class OnnxRuntime(Runtime):
             yield from self.way(name, model.SerializeToString(), feeds, back, computation, threads)
         try:
             _, module, inputs = next(iter(computation.variants()))
-            model, feeds = export(module.eval(), inputs)
+            model, feeds = exported(computation.models, module.eval(), inputs)
         except Exception as error:
             yield "exported", error, None
             return
@@ -133,19 +144,27 @@ class OnnxRuntime(Runtime):
             yield name, error, None
 
 
-def export(module, inputs):
-    """The module as ONNX bytes, and its feeds."""
-    import io
+def exported(models, module, inputs):
+    """The module as ONNX bytes, from its file if there is one, and its feeds."""
     import warnings
     import onnx
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(module, tuple(inputs), dynamo=True, opset_version=23, verbose=False)
-        program.optimize()
-    model = program.model_proto
-    graph_inputs = [i.name for i in model.graph.input]
-    return model.SerializeToString(), {n: x.contiguous().numpy() for n, x in zip(graph_inputs, inputs)}
+    path = pathlib.Path(f"{models}-torch-{torch.__version__}.onnx")
+    if not path.exists():
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(module, tuple(inputs), dynamo=True, opset_version=23, verbose=False)
+            program.optimize()
+        save(path, lambda to: onnx.save(program.model_proto, to))
+    bytes = path.read_bytes()
+    names = [i.name for i in onnx.load_from_string(bytes).graph.input]
+    return bytes, {n: x.contiguous().numpy() for n, x in zip(names, inputs)}
+
+
+def save(path, write):
+    """A file that is there entirely or not at all."""
+    part = path.with_name("part-" + path.name)
+    write(part)
+    part.rename(path)
 
 
 class OpenVino(Runtime):
@@ -157,9 +176,13 @@ class OpenVino(Runtime):
         import openvino
         _, module, inputs = next(iter(computation.variants()))
         inputs = [x.contiguous() for x in inputs]
-        with torch.no_grad():
-            model = openvino.convert_model(module.eval(), example_input=tuple(inputs), input=[tuple(x.shape) for x in inputs])
-        compiled = openvino.Core().compile_model(model, "CPU", {
+        path = pathlib.Path(f"{computation.models}-openvino-{openvino.__version__.split('-')[0]}.xml")
+        if not path.exists():
+            with torch.no_grad():
+                model = openvino.convert_model(module.eval(), example_input=tuple(inputs), input=[tuple(x.shape) for x in inputs])
+            weights = path.with_suffix(".bin")  # of the same name, beside
+            save(path, lambda to: (openvino.save_model(model, to, compress_to_fp16=False), to.with_suffix(".bin").rename(weights)))
+        compiled = openvino.Core().compile_model(openvino.Core().read_model(path), "CPU", {
             "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
         request = compiled.create_infer_request()
         given = [x.numpy() for x in inputs]  # the request does not keep them alive

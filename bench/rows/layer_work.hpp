@@ -140,4 +140,31 @@ double difference(const Found& found, const Expected& expected) {
   return d.relative();
 }
 
+/// Of result and gradients of a training step from those of the same layer in double. A gradient that is nothing but
+/// rounding, as that of a bias before a norm, counts beside the largest.
+template <class Exact, class Model, int R, int Out>
+double training_difference(const Exact& exact, const Model& model, const Tensor<float, R>& x,
+                           const Tensor<float, Out>& dy, const Tensor<float, Out>& y, const Tensor<float, R>& dx,
+                           const Gradients<float>& gradients) {
+  Tape<double> tape(Mode::training);
+  const auto in = tape.want(tape.input(in_double(x)));
+  const auto out = exact(in);
+  const auto expected = tape.backward_from(out, in_double(dy).data());
+  double worst = std::max(difference(y, out.tensor()), difference(dx, expected.of(in)));
+  const auto mine = parameters<float>(model);
+  const auto theirs = parameters<double>(exact);
+  std::vector<Difference> differences;
+  double largest = 0;
+  for (std::size_t i = 0; i < mine.size(); ++i) {
+    const float* found = gradients.find(*mine[i].data);
+    if (!found) continue;  // a buffer
+    Difference& d = differences.emplace_back();
+    for (Index j = 0; j < mine[i]->size(); ++j) d.add(double(found[j]), expected.find(*theirs[i].data)[j]);
+    largest = std::max(largest, d.scale());
+  }
+  for (const Difference& d : differences)
+    worst = std::max(worst, d.scale() > 1e-9 * largest ? d.relative() : d.absolute() / largest);
+  return worst;
+}
+
 }  // namespace bench

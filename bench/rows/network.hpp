@@ -46,20 +46,7 @@ inline Work encoder_layer_training_row() {
                            const auto& dx, const Gradients<float>& gradients) {
                           Rng any(0);
                           const auto exact = in_double(TransformerEncoderLayer<double>(bert_layer, any), layer);
-                          Tape<double> tape(Mode::training);
-                          const auto in = tape.want(tape.input(in_double(x)));
-                          const auto out = exact(in);
-                          const auto expected = tape.backward_from(out, in_double(dy).data());
-                          double worst = std::max(difference(y, out.tensor()), difference(dx, expected.of(in)));
-                          const auto mine = parameters<float>(layer);
-                          const auto theirs = parameters<double>(exact);
-                          for (std::size_t i = 0; i < mine.size(); ++i) {
-                            Difference d;
-                            for (Index j = 0; j < mine[i]->size(); ++j)
-                              d.add(double(gradients.find(*mine[i].data)[j]), expected.find(*theirs[i].data)[j]);
-                            worst = std::max(worst, d.relative());
-                          }
-                          return worst;
+                          return training_difference(exact, layer, x, dy, y, dx, gradients);
                         });
 }
 

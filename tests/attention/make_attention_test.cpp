@@ -44,7 +44,7 @@ void expect_same(const std::string& name, const Layer& layer, MakeAttentionOptio
 }
 TEST(MakeAttention, TakesTheDefaultsAndWhatIsGiven) {
   const auto fresh = [] { return Rng(3); };
-  Rng a = fresh(), b = fresh(), c = fresh(), d = fresh(), e = fresh(), f = fresh(), g = fresh();
+  Rng a = fresh(), b = fresh(), c = fresh(), d = fresh(), e = fresh(), f = fresh(), g = fresh(), h = fresh();
   expect_same("se", SqueezeExcite<float>({.channels = 32}, a));
   expect_same("se", SqueezeExcite<float>({.channels = 32, .rd_ratio = 0.5, .rd_divisor = 4}, b),
               {.rd_ratio = 0.5, .rd_divisor = 4});
@@ -52,6 +52,7 @@ TEST(MakeAttention, TakesTheDefaultsAndWhatIsGiven) {
               {.rd_channels = 5});
   expect_same("gca", GlobalContext<float>({.channels = 32, .fuse_add = true, .fuse_scale = false}, d));
   expect_same("cbam", Cbam<float>({.channels = 32, .spatial_kernel_size = 3}, e), {.kernel_size = 3});
+  expect_same("halo", HaloAttention<float>({.channels = 32, .block_size = 2}, h), {.block_size = 2});
   expect_same("bam", Bam<float>({.channels = 32, .reduction = 4}, f), {.reduction = 4});
   expect_same("ceca", EfficientChannelAttention<float>({.channels = 32, .circular = true}, g));
 }

@@ -7,10 +7,7 @@
 Every tensor is float64; see recorder.py for what a file holds. The same versions write the same bytes.
 """
 import importlib
-import importlib.abc
-import importlib.machinery
 import sys
-import types
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -19,32 +16,10 @@ sys.path.insert(0, str(HERE))
 
 import torch  # noqa: E402
 
-
-class AnyMembers(type):
-    def __getattr__(cls, key):
-        if key.startswith("_"):
-            raise AttributeError(key)
-        return key
-
-
-class EmptyTorchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """timm imports names of torchvision, none of which its modules here use: only the family segmentation needs it."""
-
-    def find_spec(self, name, path=None, target=None):
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.split(".")[0] == "torchvision" else None
-
-    def create_module(self, spec):
-        module = types.ModuleType(spec.name)
-        module.__getattr__ = lambda key: None if key.startswith("__") else AnyMembers(key, (torch.nn.Module,), {})
-        return module
-
-    def exec_module(self, module):
-        pass
+import timm_alone  # noqa: E402, F401
 
 
 def main():
-    sys.meta_path.append(EmptyTorchvision())  # asked last
-    sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")  # of compiled operators, for CUDA
     import timm
     import transformers
     assert torch.__version__.split("+")[0] == "2.13.0", torch.__version__

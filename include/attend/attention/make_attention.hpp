@@ -44,6 +44,7 @@ struct MakeAttentionOptions {
   std::optional<Index> stride = {};
   std::optional<Pair> feature_size = {};  ///< height and width of the map, for attentions that belong to one size
   std::optional<Index> kernel_size = {};
+  std::optional<Index> block_size = {};
   std::optional<double> rd_ratio = {};  ///< hidden width to channels
   std::optional<Index> rd_channels = {};
   std::optional<Index> rd_divisor = {};
@@ -81,6 +82,7 @@ Options placed(const std::string& name, const MakeAttentionOptions& given, Optio
     o.spatial_kernel_size = given.kernel_size.value_or(o.spatial_kernel_size);
   else
     place(given.kernel_size, "kernel_size", [](auto& to) -> decltype((to.kernel_size)) { return to.kernel_size; });
+  place(given.block_size, "block_size", [](auto& to) -> decltype((to.block_size)) { return to.block_size; });
   place(given.rd_ratio, "rd_ratio", [](auto& to) -> decltype((to.rd_ratio)) { return to.rd_ratio; });
   place(given.rd_channels, "rd_channels", [](auto& to) -> decltype((to.rd_channels)) { return to.rd_channels; });
   place(given.rd_divisor, "rd_divisor", [](auto& to) -> decltype((to.rd_divisor)) { return to.rd_divisor; });

@@ -1,10 +1,6 @@
 """Channel attention of timm, and gates that combine channel and space."""
-import inspect
-import re
-
 import torch
 from torch import nn
-import timm.layers.gather_excite
 from timm.layers.cbam import LightCbamModule
 from timm.layers.coord_attn import CoordAttn, EfficientLocalAttn, SimpleCoordAttn, StripAttn
 from timm.layers.eca import CecaModule, EcaModule
@@ -14,15 +10,7 @@ from timm.layers.selective_kernel import SelectiveKernel
 from timm.layers.split_attn import SplitAttn
 
 from recorder import Family
-
-
-def working_gather_excite():
-    """timm's GatherExcite hands *dd on where **dd is meant, so that it cannot be constructed; this one can."""
-    module = timm.layers.gather_excite
-    source = re.sub(r"(?<!\*)\*dd", "**dd", inspect.getsource(module))
-    names = dict(module.__dict__)
-    exec(compile(source, module.__file__, "exec"), names)
-    return names["GatherExcite"]
+from timm_alone import working_gather_excite
 
 
 def text_of(arguments):
