@@ -47,10 +47,12 @@ inline Work gate_training_row(const GateCase& c) {
 inline Rows gate_rows() {
   // Means and products of up to 2048 channels or 3136 positions; gradients of parameters are sums over up to 50,176
   // positions of numbers of either sign.
-  constexpr double inference = 2e-5, training = 1e-3;
+  constexpr double inference = 2e-5, training = 1e-4;
+  constexpr Index never = 1000;
   const struct {
     const char* name;
-    bool every_stage, whole_block = false, trains = true;
+    bool every_stage, whole_block = false;
+    Index trains_from = 1;  ///< batch
   } gates[] = {{"se", true},
                {"ese", true},
                {"eca", true},
@@ -61,7 +63,7 @@ inline Rows gate_rows() {
                {"coord", true},
                {"ela", true},
                {"nl", true},
-               {"sk", true, true},
+               {"sk", true, true, 16},  // its batch norm needs more than one pooled value
                {"splat", true, true},
                {"ecam", false},
                {"ceca", false},
@@ -69,7 +71,7 @@ inline Rows gate_rows() {
                {"scoord", false},
                {"strip", false},
                {"grn", false},
-               {"bat", false, false, false},  // with its dropout there is nothing to compare
+               {"bat", false, false, never},  // with its dropout there is nothing to compare
                {"lambda", false, true},
                {"bottleneck", false, true},
                {"halo", false, true}};
@@ -85,7 +87,7 @@ inline Rows gate_rows() {
                                  std::to_string(size) + ", N" + std::to_string(batch);
         const double map = 4 * double(element_count(c.shape));
         rows.push_back({id, what, Bound::copying, 0, 2 * map, inference, [c] { return gate_row(c); }});
-        if (gate.trains)
+        if (batch >= gate.trains_from)
           rows.push_back({id + "@train", what + ", training step", Bound::copying, 0, 4 * map, training,
                           [c] { return gate_training_row(c); }});
       }

@@ -11,13 +11,12 @@ sys.path.append(str(pathlib.Path(__file__).parents[3] / "tests" / "goldens"))  #
 class GateRow(LayerComputation):
     def module(self):
         from timm_alone import working_gather_excite
-        from timm.layers import GlobalResponseNorm, create_attn
+        from timm.layers import create_attn
+        from timm.layers.grn import GlobalResponseNorm
         name, (_, height, width, channels) = self.options["name"], self.tensors["x"].shape
         if name == "ge":
             return working_gather_excite()(channels)
         if name == "grn":
             return GlobalResponseNorm(channels, channels_last=False)
-        if name in ("bottleneck", "halo", "lambda"):  # of these create_attn hands out the class
-            given = {"bottleneck": {"feat_size": (height, width)}, "halo": {"block_size": 7}, "lambda": {}}[name]
-            return create_attn(name, channels)(channels, **given)
-        return create_attn(name, channels)
+        given = {"bottleneck": {"feat_size": (height, width)}, "halo": {"block_size": 7}}.get(name, {})
+        return create_attn(name, channels, **given)

@@ -116,8 +116,9 @@ class Tape {
   Gradients<S> backward_from(const Variable<S, R>& y, const S* dy, Keep keep = Keep::nothing) {
     Pass<S> pass(nodes_.size());
     require_owned(y);
+    const Index size = y.size();  // read once: counting the elements divides
     if (S* d = pass.add_to(slot(y)))
-      for (Index i = 0; i < y.size(); ++i) d[i] += dy[i];
+      for (Index i = 0; i < size; ++i) d[i] += dy[i];
     return run(pass, keep);
   }
 
