@@ -12,8 +12,10 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "../shared/fashion_mnist.hpp"
 #include "ablation.hpp"
 #include "report.hpp"
+#include "shapes.hpp"
 #include "training.hpp"
 
 namespace {
@@ -67,14 +69,8 @@ ImageSet load(const Settings& s) {
   } else {
     set = load_fashion_mnist(s.data_folder);
   }
-  const auto first = [](Images& images, attend::Index count) {
-    if (count >= images.size()) return;
-    images.pixels = attend::Tensor<float, 4>(attend::rows(images.pixels, 0, count));
-    images.labels = attend::Tensor<int, 1>(attend::rows(images.labels, 0, count));
-    if (!images.boxes.empty()) images.boxes.resize(std::size_t(count));
-  };
-  first(set.train, s.train_images);
-  first(set.test, s.test_images);
+  set.train = first(set.train, s.train_images);
+  set.test = first(set.test, s.test_images);
   attend::require<attend::OptionError>(set.train.size() >= s.batch_size, "fashion_mnist", [&] {
     return "batch_size " + std::to_string(s.batch_size) + " is more than the " + std::to_string(set.train.size()) +
            " training images";
@@ -90,14 +86,14 @@ int run(int argc, char** argv) {
   const Normalisation normalisation(images.train.pixels);
   normalisation.apply(images.train.pixels);
   normalisation.apply(images.test.pixels);
-  prepare_output(settings.output);
+  prepare_output("fashion_mnist", settings.output);
   if (settings.preset == "ablation") return run_ablation(settings, images, normalisation.black());
 
   Training training(settings, images, normalisation.black());
   const auto checkpoint = settings.output / "checkpoint.safetensors";
   if (settings.resume) training.resume(checkpoint);
   std::cout << attend::count_parameters<float>(training.model()) << " parameters, "
-            << number("%.2f", multiply_adds(training.model().options, 28, attend::Index(images.classes.size())) / 1e6)
+            << number("%.2f", multiply_adds(training.model(), images.test) / 1e6)
             << " million multiply-adds per image, " << images.train.size() << " training and " << images.test.size()
             << " test images, " << attend::num_threads() << " threads\n";
   const auto start = std::chrono::steady_clock::now();

@@ -2,29 +2,11 @@
 #include <attend/explain/heatmap.hpp>
 #include <attend/explain/image_sheet.hpp>
 #include <attend/explain/plot.hpp>
-#include <attend/io/file.hpp>
 #include <attend/io/png.hpp>
 #include <attend/io/safetensors.hpp>
 
+#include "../shared/report.hpp"
 #include "training.hpp"
-
-/// "%.2f" as a string.
-inline std::string number(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
-/// Makes the output folder, and finds out now, not after the training, whether it can be written.
-inline void prepare_output(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  attend::require<attend::FileError>(!error, "fashion_mnist",
-                                     [&] { return folder.string() + " cannot be made: " + error.message(); });
-  const auto probe = folder / ".writable";
-  attend::write_file({"fashion_mnist", probe}, "");
-  std::filesystem::remove(probe, error);
-}
 
 inline void write_curves(const std::filesystem::path& folder, const std::vector<EpochResult>& epochs) {
   std::string csv = "epoch,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy,seconds\n";

@@ -19,6 +19,7 @@
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/autograd/gradients.hpp"
 #include "attend/autograd/layer.hpp"
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/operation.hpp"
 #include "attend/autograd/parameter.hpp"
 #include "attend/autograd/recording.hpp"

@@ -213,6 +213,21 @@ TEST(LinePlot, draws_every_curve_and_survives_odd_values) {
   EXPECT_EQ(line_plot({{"a", {0, 1}, {}}}, options).dimension(0), 440);
 }
 
+TEST(LinePlot, points_bear_their_names_without_covering_each_other) {
+  PlotOptions options;
+  options.points = true;
+  const auto ink = [&](const std::vector<Curve>& points) {  // pixels of letters
+    const Picture p = line_plot(points, options);
+    Index dark = 0;
+    for (Index i = 0; i + 2 < p.size(); i += 3) dark += p.data()[i] == 50 && p.data()[i + 1] == 50;
+    return dark;
+  };
+  const std::vector<Curve> unnamed{{"", {1}, {1}}, {"", {1}, {1}}, {"", {3}, {2}}};
+  const Index ticks = ink(unnamed), one = ink({{"se", {1}, {1}}, {"", {1}, {1}}, {"", {3}, {2}}}) - ticks;
+  EXPECT_GT(one, 0);
+  EXPECT_EQ(ink({{"se", {1}, {1}}, {"se", {1}, {1}}, {"", {3}, {2}}}) - ticks, 2 * one);  // beside each other
+}
+
 TEST(LinePlot, ticks_are_round_numbers) {
   EXPECT_EQ(detail::nice_step(1, 6), 0.2);
   EXPECT_EQ(detail::nice_step(20, 10), 2);

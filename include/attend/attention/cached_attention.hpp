@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "attend/attention/key_value_cache.hpp"
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/attention.hpp"
 #include "attend/kernels/attention_decode.hpp"
 
@@ -66,6 +67,7 @@ Variable<S, 4> cached_attention(const char* name, const HeadView<S>& q, const Ke
   }
   const Operation<S> op(name, q.source);
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
+  MultiplyAdds::add(p.batch, p.heads, p.queries, p.keys, p.dim + p.value_dim);
   const auto output = head_rows(op.data(y), p.queries, p.heads, p.value_dim);
   if (p.queries <= most_decode_queries) {
     attention_decode(p, output, static_cast<S*>(nullptr), static_cast<S*>(nullptr), first.data());

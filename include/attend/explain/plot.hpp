@@ -1,5 +1,6 @@
 #pragma once
-/// Two pictures that every training run wants: curves over epochs, and the confusion matrix.
+/// Pictures that training runs want: curves over epochs, points with names (what costs how much for what it gives), and
+/// the confusion matrix.
 #include <cstdio>
 #include <limits>
 #include <string>
@@ -21,7 +22,8 @@ struct PlotOptions {
   Index width = 720, height = 440;
   double y_min = std::numeric_limits<double>::quiet_NaN();  ///< NaN: from the data
   double y_max = std::numeric_limits<double>::quiet_NaN();
-  int text_scale = 2;  ///< pixels per dot of the letters
+  int text_scale = 2;   ///< pixels per dot of the letters
+  bool points = false;  ///< a scatter plot: nothing is joined, and names stand beside the points, not in a legend
 };
 
 namespace detail {
@@ -103,14 +105,14 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
     top += line;
   }
   Index x = 8 * scale;
-  for (std::size_t c = 0; c < curves.size(); ++c) {  // the legend, in rows
+  for (std::size_t c = 0; c < curves.size() && !o.points; ++c) {  // the legend, in rows
     const Index needed = 22 * scale + extent(curves[c].name);
     if (x > 8 * scale && x + needed > o.width) x = 8 * scale, top += line;
     fill_rectangle(picture, top + 3 * scale, x, 2 * scale, 12 * scale, palette[c % 8]);
     draw_text(picture, top, x + 15 * scale, curves[c].name, text);
     x += needed;
   }
-  if (!curves.empty()) top += line + 2 * scale;
+  if (!curves.empty() && !o.points) top += line + 2 * scale;
   const Index left = 8 * scale + widest + (o.y_label.empty() ? 0 : line), right = o.width - 10 * scale;
   const Index bottom = o.height - line - 3 * scale - (o.x_label.empty() ? 0 : line);
   require<OptionError>(right > left && bottom > top, "line_plot",
@@ -145,16 +147,42 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
     draw_text(picture, top + (bottom - top - extent(o.y_label)) / 2, 3 * scale, o.y_label, {ink, o.text_scale, true});
 
   const float thickness = 1.0f * float(scale);
+  std::vector<std::array<Index, 4>> taken;  // by names: top, left, bottom, right
+  const auto name_beside = [&](const std::string& name, float at_y, float at_x) {
+    const auto row = static_cast<Index>(at_y), column = static_cast<Index>(at_x), near = 4 * scale;
+    const Index high = BitmapFont::height * scale, wide = extent(name);
+    for (const auto& [text_top, text_left] :
+         {std::pair(row - high / 2, column + near), std::pair(row - high / 2, column - near - wide),
+          std::pair(row - near - high, column - wide / 2), std::pair(row + near, column - wide / 2),
+          std::pair(row - near - high, column + near), std::pair(row + near, column + near)}) {
+      if (text_left < left || text_left + wide > o.width || text_top < top || text_top + high > bottom) continue;
+      bool free = true;
+      for (const auto& [t, l, b, r] : taken)
+        free = free && (text_top >= b || text_top + high <= t || text_left >= r || text_left + wide <= l);
+      if (!free) continue;
+      taken.push_back({text_top, text_left, text_top + high, text_left + wide});
+      return draw_text(picture, text_top, text_left, name, text);
+    }
+  };
+  if (o.points)
+    for (const Curve& curve : curves)
+      for (std::size_t i = 0; i < curve.y.size(); ++i) {  // no name lies on a point
+        if (!std::isfinite(curve.y[i])) continue;
+        const auto row = static_cast<Index>(to_y(std::clamp(curve.y[i], ys.low, ys.high)));
+        const auto column = static_cast<Index>(to_x(curve.x.empty() ? double(i + 1) : curve.x[i]));
+        taken.push_back({row - 2 * scale, column - 2 * scale, row + 2 * scale, column + 2 * scale});
+      }
   for (std::size_t c = 0; c < curves.size(); ++c) {
     const Curve& curve = curves[c];
     const auto clipped = [&](std::size_t i) { return to_y(std::clamp(curve.y[i], ys.low, ys.high)); };
     const auto place = [&](std::size_t i) { return to_x(curve.x.empty() ? double(i + 1) : curve.x[i]); };
     for (std::size_t i = 0; i < curve.y.size(); ++i) {
       if (!std::isfinite(curve.y[i])) continue;
-      const bool joined = i + 1 < curve.y.size() && std::isfinite(curve.y[i + 1]);
+      const bool joined = !o.points && i + 1 < curve.y.size() && std::isfinite(curve.y[i + 1]);
       const std::size_t next = joined ? i + 1 : i;
       draw_line(picture, clipped(i), place(i), clipped(next), place(next), palette[c % 8],
                 joined ? thickness : 1.5f * thickness);
+      if (o.points) name_beside(curve.name, clipped(i), place(i));
     }
   }
   return picture;

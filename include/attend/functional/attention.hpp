@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "attend/autograd/layer.hpp"
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/attention_mask.hpp"
 #include "attend/functional/attention_scores.hpp"
 #include "attend/kernels/attention.hpp"
@@ -101,6 +102,7 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
   std::optional<Variable<S, 4>> weights;
   if (weights_wanted) weights = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
+  MultiplyAdds::add(rows, p.keys, p.dim + p.value_dim);
   attention_forward(p, head_rows(op.data(y), p.queries, p.heads, p.value_dim), maximum.get(), inverse_sum.get(),
                     modifier);
   if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));

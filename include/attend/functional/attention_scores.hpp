@@ -1,6 +1,7 @@
 #pragma once
 /// Attention in differentiable steps: scores, bias, alignment, weighted sum. A user's own score or alignment is written
 /// with these; `scaled_dot_product_attention` does them at once.
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/operation.hpp"
 #include "attend/functional/attention_mask.hpp"
 #include "attend/functional/head_view.hpp"
@@ -42,6 +43,7 @@ Variable<S, 4> dot_scores(const Variable<S, 4>& q, const Variable<S, 4>& k, S sc
   Operation<S> op("dot_scores", q, k);
   const auto p = detail::score_problem(op, q, k, scale);
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
+  MultiplyAdds::add(y.size(), p.dim);
   dot_scores_forward(p, op.data(y));
   if (op.records()) {
     const Slot dq = op.slot(q), dk = op.slot(k);
@@ -66,6 +68,7 @@ Variable<S, 4> additive_scores(const Variable<S, 4>& q, const Variable<S, 4>& k,
            "), the head_dim of query " + to_string(q.shape());
   });
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
+  MultiplyAdds::add(y.size(), p.dim);
   additive_scores_forward(p, v.data(), op.data(y));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dq = op.slot(q), dk = op.slot(k), dv = op.slot(v), qs = op.keep(q),
@@ -142,6 +145,7 @@ Variable<S, 4> weighted_sum(const Variable<S, 4>& weights, const HeadView<S>& va
   const HeadLayout layout = value.layout();
   p.value = layout.rows(value.source.data());
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
+  MultiplyAdds::add(weights.size(), p.value_dim);
   weighted_sum_forward(p, weights.data(), head_rows(op.data(y), p.queries, p.heads, p.value_dim));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dw = op.slot(weights), dv = op.slot(value.source), ws = op.keep(weights),

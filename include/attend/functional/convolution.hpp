@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/parameter.hpp"
 #include "attend/functional/absent.hpp"
 #include "attend/functional/pad2d.hpp"
@@ -148,6 +149,7 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
   attend::require<OptionError>(epilogue.nothing() || !op.records(), "conv2d",
                                [] { return "an epilogue is given on a tape; it has no gradient"; });
   const GemmEpilogue<S> with_bias{present(bias) ? bias.data() : nullptr};
+  MultiplyAdds::add(y.size(), kernel.height, kernel.width, weight.dim(1));
   convolution_forward(s, x.data(), packed, epilogue.nothing() ? with_bias : epilogue, op.data(y));
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
@@ -229,6 +231,7 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
   const auto y = op.result(Shape<4>{s.batch, s.height, s.width, s.in_channels});
   fill_pixels(s.batch * s.height * s.width, s.in_channels, present(bias) ? bias.data() : static_cast<const S*>(nullptr),
               op.data(y));
+  MultiplyAdds::add(x.size(), kernel.height, kernel.width, weight.dim(1));
   convolution_backward_input(s, x.data(), weight.data(), op.data(y));
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);

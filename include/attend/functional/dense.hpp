@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/absent.hpp"
 #include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/gemm.hpp"
@@ -28,6 +29,7 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
   if (!packed.columns) pack_b(Side::transposed, in, out, weight.data(), in, scratch.get());
   const S* columns = packed.columns ? packed.columns : scratch.get();
   const PlainRows<S> a{x.data(), in};
+  MultiplyAdds::add(rows, out, in);
   gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out,
               GemmEpilogue<S>{present(bias) ? bias.data() : nullptr});
   if (op.records()) {

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/absent.hpp"
 #include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/gemm.hpp"
@@ -27,6 +28,7 @@ Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight,
   const detail::Scratch<S> packed(packed_size<S>(in, count));
   pack_b(Side::transposed, in, count, weight.data() + row * in, in, packed.get());
   const PlainRows<S> a{x.data(), in};
+  MultiplyAdds::add(rows, count, in);
   gemm_packed(rows, count, in, S(1), a, packed.get(), S(0), op.data(y), count,
               GemmEpilogue<S>{present(bias) ? bias.data() + entry : nullptr});
   if (op.records()) {

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/operation.hpp"
 #include "attend/kernels/broadcast.hpp"
 #include "attend/kernels/gemm.hpp"
@@ -54,6 +55,7 @@ Variable<S, R> matmul(const Variable<S, R>& a, const Variable<S, R>& b, Side sid
       });
   };
   const auto y = op.result(shape);
+  MultiplyAdds::add(y.size(), k);
   const S *pa = a.data(), *pb = b.data();
   S* py = op.data(y);
   if (k == 0)

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/absent.hpp"
 #include "attend/kernels/recurrent.hpp"
 
@@ -78,6 +79,7 @@ RecurrentStates<S> recurrent_pass(const Variable<S, 3>& x, const Variable<S, 2>&
   const auto gates = make_buffer<S>(element_count(Shape<3>{batch, steps, G}));
   const auto apart = make_buffer<S>(Cell::summed < Cell::gates ? y.size() : 0);
   const auto cells = make_buffer<S>(Cell::has_cell ? y.size() : 0);
+  MultiplyAdds::add(batch, steps, G, input + H);
   recurrent::forward<Cell, S>(p, x.data(), {w.weight_ih.data(), w.weight_hh.data(), data(w.bias_ih), data(w.bias_hh)},
                               op.data(y), h.buffer().get(), c.buffer().get(), {gates.get(), apart.get(), cells.get()});
   if (!op.records()) return {y, h, c};

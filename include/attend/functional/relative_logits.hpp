@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/operation.hpp"
 #include "attend/kernels/relative_logits.hpp"
 #include "attend/kernels/window.hpp"
@@ -34,6 +35,7 @@ Variable<S, 4> relative_logits(const Variable<S, 4>& query, const Variable<S, 2>
       });
   const grid_logits::Problem p{query.dim(0), height, width, query.dim(2), dim, query_grid.height, query_grid.width};
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries(), p.keys()});
+  MultiplyAdds::add(query.size(), height_rel.dim(0) + width_rel.dim(0));
   grid_logits::forward(p, S(scale), query.data(), height_rel.data(), width_rel.data(), op.data(y));
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dq = op.slot(query), dh = op.slot(height_rel), dw = op.slot(width_rel),
