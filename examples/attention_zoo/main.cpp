@@ -18,8 +18,8 @@
 #include "../shared/fashion_mnist.hpp"
 #include "../shared/report.hpp"
 #include "../shared/sign_language_digits.hpp"
+#include "../shared/small_resnet.hpp"
 #include "../shared/train_classifier.hpp"
-#include "network.hpp"
 
 namespace {
 struct Settings {

@@ -13,9 +13,10 @@
 #include <iostream>
 
 #include "../shared/fashion_mnist.hpp"
+#include "../shared/shapes.hpp"
 #include "ablation.hpp"
 #include "report.hpp"
-#include "shapes.hpp"
+
 #include "training.hpp"
 
 namespace {

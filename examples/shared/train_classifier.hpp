@@ -16,6 +16,7 @@ struct TrainOptions {
   bool flip = true;
   attend::Index shift = 1;                          ///< pixels, augmentation
   float outside = 0;                                ///< what comes in from outside: black, normalised
+  attend::Mode mode = attend::Mode::training;       ///< evaluation: batch norms use and keep their running statistics
   std::vector<attend::ParameterGroup> groups = {};  ///< before that of biases and norms, which do not decay
 };
 
@@ -51,7 +52,7 @@ double train_classifier(Model& model, const Images& images, const TrainOptions& 
     attend::Index correct = 0, seen = 0;
     auto batches = loader.epoch(epoch);
     for (const auto& batch : batches) {
-      attend::Tape<float> tape(attend::Mode::training, rng);
+      attend::Tape<float> tape(o.mode, rng);
       const auto logits = model(tape.input(batch.inputs));
       const auto loss = attend::cross_entropy(logits, batch.labels);
       attend::require_finite(loss, step);

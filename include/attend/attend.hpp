@@ -125,6 +125,7 @@
 #include "attend/attention/class_attention.hpp"
 #include "attend/attention/grid_attention_pool.hpp"
 #include "attend/attention/key_value_cache.hpp"
+#include "attend/attention/insert_attention.hpp"
 #include "attend/attention/light_cbam.hpp"
 #include "attend/attention/lse_pool.hpp"
 #include "attend/attention/multi_head_attention.hpp"

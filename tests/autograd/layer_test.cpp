@@ -176,7 +176,8 @@ TEST(Parameters, frozen_ones_get_no_gradient) {
   EXPECT_TRUE(gradients.find(*parameters<float>(net.head)[0].data));
   EXPECT_EQ(gradients.of<2>(*parameter<float>(net, "embedding.weight").data)(0, 0), 0);  // zeros: it took no part
   EXPECT_EQ(error_of([&] { parameter<float>(net, "head.wait"); }),
-            "[parameter] the model has no parameter named head.wait");
+            "[parameter] the model has no parameter named head.wait; the nearest are head.weight, head.bias and "
+            "embedding.weight");
 }
 
 // One model from eight threads for inference, and differentiated on two tapes; run under the thread sanitizer as well.

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "attend/attention/identity_start.hpp"
 #include "attend/attention/attention_pool.hpp"
 #include "attend/attention/cbam.hpp"
 #include "attend/attention/channel/effective_squeeze_excite.hpp"
@@ -40,6 +41,15 @@ TEST(Laws, ConvNormAct) {
 }
 TEST(Laws, SqueezeExcite) {
   EXPECT_EQ(text(broken_laws(made<SqueezeExcite>(SqueezeExciteOptions{.channels = 6, .rd_channels = 3}), map)), "");
+}
+TEST(Laws, IdentityStart) {
+  const auto faded_in = [](auto scalar, Rng& rng) {
+    using S = decltype(scalar);
+    IdentityStart<S> layer(AnyLayer<S, 4>(SqueezeExcite<S>({.channels = 6, .rd_channels = 3}, rng)));
+    parameter<S>(layer, "alpha")->edit_flat().setConstant(S(0.7));  // at 0 there is nothing behind it to see
+    return layer;
+  };
+  EXPECT_EQ(text(broken_laws(faded_in, map)), "");
 }
 TEST(Laws, SqueezeExciteWithNorm) {
   EXPECT_EQ(text(broken_laws(pooling(),

@@ -32,6 +32,7 @@
 #include "attend/attention/spatial/non_local.hpp"
 #include "attend/attention/spatial/position_attention.hpp"
 #include "attend/attention/triplet_attention.hpp"
+#include "attend/core/nearest_names.hpp"
 #include "attend/layers/any_layer.hpp"
 
 ATTEND_BEGIN
@@ -108,21 +109,6 @@ AnyLayer<S, 4> make_named(const std::string& name, const MakeAttentionOptions& g
     return L<S>(options, rng);
   else
     return L<S>(options);
-}
-
-/// Insertions, deletions and replacements that make one word of the other.
-inline std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0]++;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row.back();
 }
 
 /// timm's names first, in the order of its create_attn.
@@ -205,10 +191,7 @@ template <class S>
 AnyLayer<S, 4> make_attention(const std::string& name, const MakeAttentionOptions& options, Rng& rng) {
   for (const auto& known : detail::named_attentions<S>())
     if (name == known.name) return known.make(name, options, rng);
-  std::vector<std::string> names = attention_names();
-  std::stable_sort(names.begin(), names.end(), [&](const std::string& a, const std::string& b) {
-    return detail::edit_distance(name, a) < detail::edit_distance(name, b);
-  });
+  const auto names = detail::nearest_first(name, attention_names());
   std::string text = "the name is \"" + name + "\"; the nearest known ones are " + names[0] + ", " + names[1] +
                      " and " + names[2] + ", the others";
   for (std::size_t i = 3; i < names.size(); ++i) text += (i == 3 ? " " : ", ") + names[i];

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/autograd/parameter.hpp"
+#include "attend/core/nearest_names.hpp"
 
 ATTEND_BEGIN
 
@@ -68,12 +69,16 @@ auto parameters(Model& model) {
   walk(found, model);
   return found.parameters;
 }
-/// The parameter or buffer of that dotted name. OptionError if there is none.
+/// The parameter or buffer of that dotted name. OptionError, with the nearest names, if there is none.
 template <class S, class Model>
 auto parameter(Model& model, const std::string& name) {
   auto all = parameters<S>(model);
   const auto found = std::find_if(all.begin(), all.end(), [&](const auto& p) { return p.name == name; });
-  require<OptionError>(found != all.end(), "parameter", [&] { return "the model has no parameter named " + name; });
+  require<OptionError>(found != all.end(), "parameter", [&] {
+    std::vector<std::string> names;
+    for (const auto& p : all) names.push_back(p.name);
+    return "the model has no parameter named " + name + "; the nearest are " + detail::nearest_names(name, names);
+  });
   return *found;
 }
 template <class S, class Model>
@@ -82,9 +87,24 @@ Index count_parameters(const Model& model) {
   for (const auto& p : parameters<S>(model)) count += p->kind() == Kind::parameter ? p->size() : 0;
   return count;
 }
+/// Takes parameters out of training (off) or into it again: frozen ones enter computations as plain values, get no
+/// gradient, and no optimizer step changes them. Running statistics are no parameters: those of a frozen batch norm stay
+/// where the tape is of Mode::evaluation.  PyTorch's requires_grad_
 template <class S, class Model>
 void set_trainable(Model& model, bool on) {
   for (const auto& p : parameters<S>(model)) p->set_trainable(on);
+}
+/// The same for those that `which(name, shape)` picks, such as `below("layer1")` of train/parameter_group.hpp.
+/// OptionError if it picks none.
+template <class S, class Model, class Filter>
+void set_trainable(Model& model, bool on, const Filter& which) {
+  bool any = false;
+  for (const auto& p : parameters<S>(model)) {
+    if (p->kind() != Kind::parameter || !which(p.name, p->shape())) continue;
+    p->set_trainable(on);
+    any = true;
+  }
+  require<OptionError>(any, "set_trainable", [] { return "the filter picks no parameter of the model"; });
 }
 
 ATTEND_END

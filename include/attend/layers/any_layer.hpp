@@ -19,6 +19,7 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
     return *this;
   }
 
+  bool empty() const { return !held_; }
   Variable<S, R> forward(const Variable<S, R>& x) const { return held_ ? held_->forward(x) : x; }
   void walk_held(Walk<S>& found, const std::string& path) {
     if (held_) held_->walk(found, path);

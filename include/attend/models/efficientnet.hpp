@@ -67,6 +67,10 @@ class EfficientNet : public Layer<EfficientNet<S>> {
       for (const auto& block : stage) x = block(x);
     return classifier_(dropout(global_average_pool(silu(bn2_(conv_head_(x)))), dropout_));
   }
+  /// A new classifier for another task, with random weights; timm's name.
+  void reset_classifier(Index num_classes, Rng& rng) {
+    classifier_ = Dense<S>({classifier_.weight().shape()[1], num_classes}, rng);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("conv_stem", self.conv_stem_);

@@ -70,6 +70,10 @@ class MobileNetV3 : public Layer<MobileNetV3<S>> {
     const auto pooled = global_average_pool(hard_swish(last_norm_(last_(x))));
     return classifier_(dropout(hard_swish(conv_head_(pooled)), dropout_));
   }
+  /// A new classifier for another task, with random weights; timm's name.
+  void reset_classifier(Index num_classes, Rng& rng) {
+    classifier_ = Dense<S>({classifier_.weight().shape()[1], num_classes}, rng);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("conv_stem", self.conv_stem_);

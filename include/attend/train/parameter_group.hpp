@@ -29,4 +29,23 @@ struct ParameterGroup {
   std::optional<double> weight_decay = std::nullopt;  ///< instead of the optimizer's
 };
 
+/// Discriminative learning rates (Howard & Ruder 2018, Universal Language Model Fine-tuning, section 3.2; timm's
+/// layer_decay): the parts of a network from first to last, each below its dotted name, the last at the optimizer's
+/// rate, every part before it at `decay` times the rate of the one after it.
+///
+///     AdamW<float> optimizer(net, {.learning_rate = 1e-3, .groups = discriminative_rates({"layer3", "layer4", "fc"})});
+///
+/// OptionError unless decay lies in (0, 1].
+inline std::vector<ParameterGroup> discriminative_rates(const std::vector<std::string>& parts, double decay = 1 / 2.6) {
+  require<OptionError>(decay > 0 && decay <= 1, "discriminative_rates",
+                       [&] { return "decay is " + std::to_string(decay) + "; it must lie in (0, 1]"; });
+  std::vector<ParameterGroup> groups(parts.size());
+  double scale = 1;
+  for (std::size_t i = parts.size(); i-- > 0; scale *= decay) {
+    groups[i].matches = below(parts[i]);
+    groups[i].learning_rate_scale = scale;
+  }
+  return groups;
+}
+
 ATTEND_END

@@ -1,7 +1,7 @@
 #pragma once
 #include <attend/core/rng.hpp>
 
-#include "../shared/images.hpp"
+#include "images.hpp"
 
 /// Images drawn by the program: one shape to classify, at a random place and of a random size, among strokes and dots that
 /// mean nothing. The shape's box is known, so one can measure how much attention falls into it.
