@@ -58,6 +58,9 @@ TEST(Metrics, ConfusionMatrixByHand) {
   EXPECT_DOUBLE_EQ(m.precision(0), 8.0 / 9);
   EXPECT_DOUBLE_EQ(m.recall(0), 0.8);
   EXPECT_DOUBLE_EQ(m.f1(0), 2 * (8.0 / 9) * 0.8 / (8.0 / 9 + 0.8));
+  EXPECT_DOUBLE_EQ(m.iou(0), 8.0 / 11);
+  EXPECT_DOUBLE_EQ(m.mean_iou(), (8.0 / 11 + 5.0 / 8) / 2);  // the class that nobody saw or said does not count
+  EXPECT_TRUE(std::isnan(m.iou(2)));
   EXPECT_TRUE(std::isnan(m.recall(2)));
   EXPECT_TRUE(std::isnan(m.precision(2)));
   std::ostringstream out;

@@ -128,6 +128,18 @@ class ConfusionMatrix {
                  sum([c](Index, Index b) { return b == c; }) + sum([c](Index a, Index) { return a == c; }));
   }
 
+  /// Intersection over union: hits / (are c or taken for c). NaN if there are none.
+  double iou(Index c) const {
+    return ratio(at(c, c), sum([c](Index a, Index b) { return a == c || b == c; }));
+  }
+  /// Mean over the classes that occur, as a truth or as an answer; NaN without any.
+  double mean_iou() const {
+    RunningMean mean;
+    for (Index c = 0; c < classes(); ++c)
+      if (const double share = iou(c); !std::isnan(share)) mean.add(share);
+    return mean.mean();
+  }
+
   /// A table with the recall of each class in the last column. `names` is empty or has one name per class.
   void print(std::ostream& out, const std::vector<std::string>& names = {}) const {
     require<OptionError>(names.empty() || static_cast<Index>(names.size()) == classes(), "ConfusionMatrix", [&] {
