@@ -17,7 +17,8 @@ ATTEND_BEGIN
 /// that is taken, or where `attention` is empty.
 template <class S, class Model>
 void insert_attention(Model& model, const std::string& where, AnyLayer<S, 4> attention) {
-  require<OptionError>(!attention.empty(), "insert_attention", [&] { return "the attention for " + where + " is empty"; });
+  require<OptionError>(!attention.empty(), "insert_attention",
+                       [&] { return "the attention for " + where + " is empty"; });
   Walk<S> found;
   walk(found, model);
   AnyLayer<S, 4>* slot = nullptr;
