@@ -6,6 +6,7 @@
 #include "attend/models/lambda_resnet.hpp"
 #include "parity/model_parity.hpp"
 
+namespace attention_models_parity_test {
 namespace {
 using namespace attend;
 using model_parity::compared;
@@ -41,4 +42,16 @@ const golden::Cases attention_models("attention_models",
                                          compared("coatnet_nano_rw_224", coatnet(coatnet_nano_rw(64, 96)), {2, 64, 96}),
                                          compared("coatnet_pico_rw_224", coatnet(coatnet_pico_rw(64, 96)), {2, 64, 96}),
                                      });
+
+/// Of timm's networks with their 1000 classes.
+TEST(AttentionModels, ParameterCountsAreThePublishedOnes) {
+  Rng rng(1);
+  const auto count = [](const auto& model) { return count_parameters<float>(model); };
+  EXPECT_EQ(count(ByobNet<float>(gcresnet50t<float>(), rng)), 25897080);
+  EXPECT_EQ(count(ByobNet<float>(botnet26t<float>(256, 256), rng)), 12488672);
+  EXPECT_EQ(count(ByobNet<float>(halonet26t<float>(), rng)), 12480288);
+  EXPECT_EQ(count(ByobNet<float>(lambda_resnet26t<float>(), rng)), 10958272);
+  EXPECT_EQ(count(ConvNeXt<float>({}, rng)), 3708400);
+}
 }  // namespace
+}  // namespace attention_models_parity_test

@@ -73,4 +73,17 @@ const golden::Cases models(
         compared("resnest50d_4s2x40d",
                  made(grouped(resnest<float>(of_50, {.radix = 4, .average_first = true}), 2, 40))),
     });
+
+/// Of timm's networks with their 1000 classes.
+TEST(Models, ParameterCountsAreThePublishedOnes) {
+  Rng rng(1);
+  const auto count = [](const auto& model) { return count_parameters<float>(model); };
+  EXPECT_EQ(count(ResNet<float>(seresnet50<float>(), rng)), 28088024);
+  EXPECT_EQ(count(ResNet<float>(ecaresnet26t<float>(of_50), rng)), 25573814);  // ecaresnet50t
+  EXPECT_EQ(count(ResNet<float>(skresnet18<float>(), rng)), 11958056);
+  EXPECT_EQ(count(ResNet<float>(resnest<float>({2, 2, 2, 2}), rng)), 17069448);
+  EXPECT_EQ(count(ResNet<float>(with_average_shortcut(resnet(of_18, true), ResNetStem::tiered), rng)), 16011872);
+  EXPECT_EQ(count(MobileNetV3<float>(mobilenet_v3_small(), rng)), 2542856);
+  EXPECT_EQ(count(EfficientNet<float>({}, rng)), 5288548);
+}
 }  // namespace

@@ -6,6 +6,7 @@
 #include "attend/models/unet.hpp"
 #include "parity/model_parity.hpp"
 
+namespace segmentation_parity_test {
 namespace {
 using namespace attend;
 using model_parity::compared;
@@ -51,3 +52,4 @@ const golden::Cases segmentation("segmentation", {
                                                      compared("unet", unet, {2, 64, 48}),
                                                  });
 }  // namespace
+}  // namespace segmentation_parity_test
