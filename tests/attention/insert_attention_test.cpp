@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "attend/attention/cbam.hpp"
+#include "attend/attention/channel/danet_channel_attention.hpp"
 #include "attend/attention/channel/squeeze_excite.hpp"
+#include "attend/functional/reduction.hpp"
 #include "attend/models/resnet.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "attend/train/adam.hpp"
@@ -33,6 +35,7 @@ TEST(InsertAttention, LeavesTheOutputsAsTheyWereBitForBit) {
   const Index parameters_before = count_parameters<float>(net);
   insert_attention<float>(net, "layer1.0.se", SqueezeExcite<float>({.channels = 64}, rng));
   insert_attention<float>(net, "layer4.0.se", Cbam<float>({.channels = 512}, rng));
+  insert_attention<float>(net, "layer3.0.se", DanetChannelAttention<float>({.channels = 256}));
   EXPECT_TRUE(same(before, Tensor<float, 2>(net(x))));
   EXPECT_GT(count_parameters<float>(net), parameters_before);
   EXPECT_EQ(parameter<float>(net, "layer1.0.se.alpha")->size(), 1);
@@ -64,6 +67,16 @@ TEST(InsertAttention, TheNetworkTrainsFromThere) {
   EXPECT_NE(parameter<float>(net, "layer2.0.se.alpha")->data()[0], 0);
 }
 
+TEST(InsertAttention, WhatStartsAsTheIdentityByItselfIsTrainedToo) {
+  Rng rng(2);
+  ResNet<float> net = small_net(rng);
+  insert_attention<float>(net, "layer3.0.se", DanetChannelAttention<float>({.channels = 256}));
+  Tape<float> tape(Mode::evaluation);
+  const auto y = net(tape.input(random_tensor<float, 4>({2, 40, 33, 3}, 1)));
+  const auto gradients = tape.backward(mean(y * y, {0, 1}));
+  EXPECT_NE(gradients.of<1>(*parameter<float>(net, "layer3.0.se.gamma").data)(0), 0);
+}
+
 TEST(IdentityStart, GradientsAgreeWithDifferences) {
   Rng rng(3);
   IdentityStart<double> layer{AnyLayer<double, 4>(SqueezeExcite<double>({.channels = 4, .rd_channels = 3}, rng))};
@@ -80,7 +93,7 @@ TEST(InsertAttention, RefusesWhatIsNoSlot) {
     return error_of<OptionError>(
         [&] { insert_attention<float>(net, where, SqueezeExcite<float>({.channels = 64}, rng)); });
   };
-  EXPECT_NE(insert("layer1.0.sa").find("there is no layer1.0.sa; the nearest slots are layer1.0.se"),
+  EXPECT_NE(insert("layer1.0.sa").find("there is no layer1.0.sa; the nearest empty slots are layer1.0.se"),
             std::string::npos);
   EXPECT_NE(insert("layer1.0.conv1").find("layer of fixed type"), std::string::npos);
   EXPECT_EQ(insert("layer1.0.se"), "no error");

@@ -57,6 +57,16 @@ TEST(MakeAttention, TakesTheDefaultsAndWhatIsGiven) {
   expect_same("ceca", EfficientChannelAttention<float>({.channels = 32, .circular = true}, g));
 }
 
+TEST(AnyLayer, KnowsWhatStartsAsTheIdentity) {
+  for (const std::string& name : attention_names()) {
+    Rng rng(3);
+    const auto layer = make_attention<float>(name, options_of(name), rng);
+    const auto x = image_of(name);
+    const Tensor<float, 4> y = layer(x);
+    EXPECT_EQ(layer.starts_as_identity(), std::equal(x.data(), x.data() + x.size(), y.data())) << name;
+  }
+}
+
 // In a ResNet the attention's attribute is `se` whatever it is.
 TEST(Trap, T28_TheSlotIsCalledSe) {
   Rng rng(3);

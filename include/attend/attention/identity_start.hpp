@@ -9,12 +9,14 @@ ATTEND_BEGIN
 ///   y = x + alpha (attention(x) - x),   alpha one number, 0 at the start
 ///
 /// so at first y is x bit for bit, and the gradient of alpha says whether the attention helps (as ReZero does for
-/// residual branches, Bachlechner et al. 2021; there is none of it in timm).
+/// residual branches, Bachlechner et al. 2021; there is none of it in timm). Nothing would ever move if the attention
+/// started as the identity too.
 /// x: (batch, height, width, channels)  ->  the same; ShapeError if the attention changes the shape.
 /// alpha (1), and the attention's own parameters under their own names.
 template <class S>
 class IdentityStart : public Layer<IdentityStart<S>> {
  public:
+  using StartsAsIdentity = void;
   explicit IdentityStart(AnyLayer<S, 4> attention) : attention_(std::move(attention)), alpha_(Shape<1>{1}, S(0)) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {

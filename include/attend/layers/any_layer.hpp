@@ -3,6 +3,13 @@
 
 ATTEND_BEGIN
 
+namespace detail {
+template <class L, class = void>
+struct StartsAsIdentity : std::false_type {};
+template <class L>
+struct StartsAsIdentity<L, std::void_t<typename L::StartsAsIdentity>> : std::true_type {};
+}  // namespace detail
+
 /// A layer chosen at run time, from rank to rank; copies are deep; empty, it passes its input on. It adds nothing to
 /// the path of the layer it holds. The library's only virtual functions are here.
 template <class S, int R>
@@ -20,6 +27,8 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
   }
 
   bool empty() const { return !held_; }
+  /// Does it, as its constructor made it, give what it is given? Layers that do say so: `using StartsAsIdentity = void;`
+  bool starts_as_identity() const { return !held_ || held_->starts_as_identity; }
   Variable<S, R> forward(const Variable<S, R>& x) const { return held_ ? held_->forward(x) : x; }
   void walk_held(Walk<S>& found, const std::string& path) {
     if (held_) held_->walk(found, path);
@@ -33,16 +42,18 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
 
  private:
   struct Held {
+    explicit Held(bool identity) : starts_as_identity(identity) {}
     virtual ~Held() = default;
     virtual std::unique_ptr<Held> clone() const = 0;
     virtual Variable<S, R> forward(const Variable<S, R>& x) const = 0;
     virtual void walk(Walk<S>& found, const std::string& path) = 0;
     virtual void walk(Walk<const S>& found, const std::string& path) const = 0;
     virtual void walk(Walk<void>& found, const std::string& path) const = 0;
+    const bool starts_as_identity;
   };
   template <class L>
   struct Holds final : Held {
-    explicit Holds(L l) : layer(std::move(l)) {}
+    explicit Holds(L l) : Held(detail::StartsAsIdentity<L>::value), layer(std::move(l)) {}
     std::unique_ptr<Held> clone() const override { return std::make_unique<Holds>(layer); }
     Variable<S, R> forward(const Variable<S, R>& x) const override { return layer(x); }
     void walk(Walk<S>& found, const std::string& path) override { attend::walk(found, layer, path); }

@@ -24,6 +24,7 @@ struct DanetChannelAttentionOptions {
 template <class S>
 class DanetChannelAttention : public Layer<DanetChannelAttention<S>> {
  public:
+  using StartsAsIdentity = void;
   explicit DanetChannelAttention(const DanetChannelAttentionOptions& options)
       : channels_(options.channels), gamma_({1}) {
     require<OptionError>(channels_ > 0, "DanetChannelAttention",

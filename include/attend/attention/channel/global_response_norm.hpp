@@ -22,6 +22,7 @@ struct GlobalResponseNormOptions {
 template <class S>
 class GlobalResponseNorm : public Layer<GlobalResponseNorm<S>> {
  public:
+  using StartsAsIdentity = void;
   explicit GlobalResponseNorm(const GlobalResponseNormOptions& options)
       : options_(checked(options)), weight_({options.channels}), bias_({options.channels}) {}
 

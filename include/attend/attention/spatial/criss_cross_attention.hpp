@@ -26,6 +26,7 @@ struct CrissCrossAttentionOptions {
 template <class S>
 class CrissCrossAttention : public Layer<CrissCrossAttention<S>> {
  public:
+  using StartsAsIdentity = void;
   CrissCrossAttention(const CrissCrossAttentionOptions& options, Rng& rng)
       : options_(completed(options)),
         query_conv_({options_.channels, options_.reduced_channels}, rng),

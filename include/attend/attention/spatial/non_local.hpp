@@ -46,6 +46,7 @@ struct NonLocalOptions {
 template <class S>
 class NonLocal : public Layer<NonLocal<S>> {
  public:
+  using StartsAsIdentity = void;
   NonLocal(const NonLocalOptions& options, Rng& rng)
       : options_(checked(options)),
         t_(embedding(options, rng)),

@@ -24,6 +24,7 @@ struct PositionAttentionOptions {
 template <class S>
 class PositionAttention : public Layer<PositionAttention<S>> {
  public:
+  using StartsAsIdentity = void;
   PositionAttention(const PositionAttentionOptions& options, Rng& rng)
       : options_(completed(options)),
         query_conv_({options_.channels, options_.reduced_channels}, rng),
