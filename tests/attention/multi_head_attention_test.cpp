@@ -192,6 +192,61 @@ TEST(Trap, T3_WeightsAreBeforeDropoutUnlessAskedOtherwise) {
   EXPECT_NEAR(zeros, 0.5, 4 * 0.5 / std::sqrt(static_cast<double>(dropped.size())));
 }
 
+// What with_statistics says of the weights is true of the weights that with_weights makes, appended keys among them.
+TEST(MultiHeadAttention, StatisticsAreThoseOfTheWeights) {
+  const MultiHeadAttentionOptions cases[] = {
+      {.embed_dim = 8, .num_heads = 2},
+      {.embed_dim = 8, .num_heads = 2, .add_bias_kv = true, .add_zero_attn = true},
+      {.embed_dim = 8, .num_heads = 4, .num_kv_heads = 2, .rotary_base = 100}};
+  const T3 x = sequence(2, 5, 8, 1), memory = sequence(2, 6, 8, 2);
+  const auto bias = random_tensor<double, 4>({1, 1, 5, 6}, 3);
+  Tensor<bool, 2> set(1, 6);
+  set.setConstant(true), set(0, 1) = false;
+  for (const auto& options : cases) {
+    Rng rng(2);
+    const MultiHeadAttention<double> attention(options, rng);
+    const AttentionStatisticsRequest request{3, KeySet(set)};
+    const AttentionCall call{.keys = {4, 6}};
+    const auto check = [&](const auto& found, const auto& expected) {
+      EXPECT_TRUE(same_bits(found.output, expected.output));
+      const T4& w = expected.weights;
+      for (Index b = 0; b < 2; ++b)
+        for (Index h = 0; h < w.dimension(1); ++h)
+          for (Index i = 0; i < 5; ++i) {
+            double entropy = 0, mass = 0;
+            for (Index j = 0; j < w.dimension(3); ++j) {
+              if (w(b, h, i, j) > 0) entropy -= w(b, h, i, j) * std::log(w(b, h, i, j));
+              if (j < 6 && set(0, j)) mass += w(b, h, i, j);
+            }
+            EXPECT_NEAR(found.entropy(b, h, i), entropy, 1e-13);
+            EXPECT_NEAR(found.mass_inside(b, h, i), mass, 1e-14);
+            for (Index n = 0; n < 3; ++n) {
+              const double least = found.top_weights(b, h, i, n);
+              EXPECT_EQ(w(b, h, i, found.top_keys(b, h, i, n)), least);
+              Index larger = 0;
+              for (Index j = 0; j < w.dimension(3); ++j) larger += w(b, h, i, j) > least;
+              EXPECT_EQ(larger, n);
+            }
+          }
+    };
+    check(attention.with_statistics(request, x, memory, call), attention.with_weights(x, memory, call));
+    check(attention.with_statistics(request, x, memory, bias, call), attention.with_weights(x, memory, bias, call));
+    check(attention.with_statistics(request, x, memory, memory, call), attention.with_weights(x, memory, memory, call));
+    check(attention.with_statistics(request, x, memory, memory, bias, call),
+          attention.with_weights(x, memory, memory, bias, call));
+    const auto self = attention.with_statistics({}, x), same = attention.with_statistics({}, x, {.causal = true});
+    EXPECT_TRUE(same_bits(self.output, attention(x)) && same_bits(same.output, attention(x, {.causal = true})));
+    EXPECT_EQ(same.entropy(0, 0, 0) == 0, !options.add_bias_kv) << "the first query sees one key, and what is appended";
+
+    const Recording recording(attention);
+    attention.with_statistics({}, x);
+    EXPECT_EQ((recording.all<4, double>("weights").size()), 1u);
+  }
+  Rng rng(2);
+  const MultiHeadAttention<double> attention({.embed_dim = 8, .num_heads = 2}, rng);
+  EXPECT_THROW(attention.with_statistics({.top_keys = 7}, x, memory), OptionError);
+}
+
 TEST(MultiHeadAttention, FullyMaskedQueryGivesTheBiasOfTheOutput) {
   Rng rng(2);
   MultiHeadAttention<double> attention({.embed_dim = 8, .num_heads = 2}, rng);

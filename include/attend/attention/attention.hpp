@@ -32,6 +32,7 @@ struct Projects<Score, Query, std::void_t<decltype(std::declval<const Score&>().
 ///     Attention<float, score::Additive> attention({.head_dim = 64}, rng);
 ///     Tensor<float, 4> context = attention(q, k, v, {.keys = lengths});
 ///     auto [output, weights] = attention.with_weights(q, k, v);          // weights (B, H, Lq, Lk)
+///     auto r = attention.with_statistics({.top_keys = 3}, q, k, v);      // of the weights, without making them
 ///
 /// A score is a layer from query and key to scores (B, H, Lq, Lk); it is made with (head_dim, rng), or without anything
 /// if it has no parameters, or handed in. One of dot type with softmax alignment runs in the fused kernel, which makes
@@ -69,6 +70,19 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
                             const Variable<S, 4>& bias, const AttentionCall& options) const {
     return returned<averaged>(attend(query, key, value, &bias, options, true), options);
   }
+  /// The calls of with_statistics.
+  AttentionWithStatistics<Variable, S> forward_with_statistics(const AttentionStatisticsRequest& request,
+                                                               const Variable<S, 4>& query, const Variable<S, 4>& key,
+                                                               const Variable<S, 4>& value,
+                                                               const AttentionCall& options) const {
+    return attend_with_statistics(request, query, key, value, nullptr, options);
+  }
+  AttentionWithStatistics<Variable, S> forward_with_statistics(const AttentionStatisticsRequest& request,
+                                                               const Variable<S, 4>& query, const Variable<S, 4>& key,
+                                                               const Variable<S, 4>& value, const Variable<S, 4>& bias,
+                                                               const AttentionCall& options) const {
+    return attend_with_statistics(request, query, key, value, &bias, options);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("score", self.score_);
@@ -85,13 +99,19 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
   detail::AttentionResult<S> attend(const HeadView<S>& query, const HeadView<S>& key, const HeadView<S>& value,
                                     const Variable<S, 4>* bias, const AttentionCall& options, bool weights_wanted,
                                     Index appended = 0) const {
-    constexpr const char* name = "attention";
-    const auto shape = detail::check_attention(name, query.shape(), key.shape(), value.shape(), bias, appended);
-    const MayAttend may_attend(name, options.masks(), shape, appended);
-    const bool recorded = Recording::wants(key_of(*this));
-    auto result = compute(query, key, value, bias, may_attend, weights_wanted || recorded, appended);
-    if (fused && recorded) offer(*this, "weights", *result.weights);
-    return result;
+    return checked(query, key, value, bias, options, weights_wanted, appended,
+                   [](const Shape<4>&) { return NoAttentionStatistics(); });
+  }
+  AttentionWithStatistics<Variable, S> attend_with_statistics(const AttentionStatisticsRequest& request,
+                                                              const HeadView<S>& query, const HeadView<S>& key,
+                                                              const HeadView<S>& value, const Variable<S, 4>* bias,
+                                                              const AttentionCall& options, Index appended = 0) const {
+    static_assert(fused, "attend: statistics come from the fused kernel: a score of dot type, and softmax");
+    std::optional<detail::AttentionStatisticsResult<S>> statistics;
+    const auto result = checked(query, key, value, bias, options, false, appended, [&](const Shape<4>& scores) {
+      return statistics.emplace("attention", scores, appended, request).kernel();
+    });
+    return statistics->beside(result.output);
   }
   template <bool averaged>
   static auto returned(const detail::AttentionResult<S>& result, const AttentionCall& options) {
@@ -117,17 +137,31 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
       return Score<S>();
     }
   }
+  /// ask(shape of the scores) gives the statistics that the call leaves.
+  template <class Ask>
+  detail::AttentionResult<S> checked(const HeadView<S>& query, const HeadView<S>& key, const HeadView<S>& value,
+                                     const Variable<S, 4>* bias, const AttentionCall& options, bool weights_wanted,
+                                     Index appended, const Ask& ask) const {
+    constexpr const char* name = "attention";
+    const auto shape = detail::check_attention(name, query.shape(), key.shape(), value.shape(), bias, appended);
+    const MayAttend may_attend(name, options.masks(), shape, appended);
+    const bool recorded = Recording::wants(key_of(*this));
+    auto result = compute(query, key, value, bias, may_attend, weights_wanted || recorded, appended, ask(shape));
+    if (fused && recorded) offer(*this, "weights", *result.weights);
+    return result;
+  }
+  template <class Statistics>
   detail::AttentionResult<S> compute(const HeadView<S>& query, const HeadView<S>& key, const HeadView<S>& value,
                                      const Variable<S, 4>* bias, const MayAttend& may_attend, bool weights_wanted,
-                                     Index appended) const {
+                                     Index appended, [[maybe_unused]] const Statistics& statistics) const {
     if constexpr (fused) {
       const double scale = score_.scale(query.dim);
       if constexpr (detail::Projects<Score<S>, Variable<S, 4>>::value)
         return detail::fused_attention<S>("attention", project(query, key), key, value, bias, may_attend, scale,
-                                          dropout_, weights_wanted);
+                                          dropout_, weights_wanted, AttentionModifier<>(), statistics);
       else
         return detail::fused_attention<S>("attention", query, key, value, bias, may_attend, scale, dropout_,
-                                          weights_wanted);
+                                          weights_wanted, AttentionModifier<>(), statistics);
     } else {
       const auto keys = repeat_heads(take_heads(key), query.heads / key.heads);
       auto scores = score_(take_heads(query), keys);

@@ -37,6 +37,7 @@ struct MultiHeadAttentionOptions {
 ///     auto w = attention(q, k, v, bias, {.causal = true});
 ///     auto [output, weights] = attention.with_weights(x);                 // weights (B, num_heads, L, L)
 ///     auto [same, mean] = attention.with_average_weights(x, memory);      // mean (B, L, Lk)
+///     auto r = attention.with_statistics({.top_keys = 3}, x);             // entropy, top keys, ... of the weights
 ///     auto next = attention.with_cache(x, cache);                         // causal, step by step (WithCache)
 ///
 /// Parameters, with PyTorch's names, shapes and initial distributions (E = embed_dim):
@@ -130,6 +131,34 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
     return returned<averaged>(attend(q, k, v, &bias, o, true), o);
   }
 
+  /// The calls of with_statistics.
+  using WithStatistics = AttentionWithStatistics<Variable, S, 3>;
+  using Request = AttentionStatisticsRequest;
+  WithStatistics forward_with_statistics(const Request& r, const Variable<S, 3>& x, const AttentionCall& o) const {
+    return statistics(r, x, x, x, nullptr, o);
+  }
+  WithStatistics forward_with_statistics(const Request& r, const Variable<S, 3>& x, const Variable<S, 3>& memory,
+                                         const AttentionCall& o) const {
+    return statistics(r, x, memory, memory, nullptr, o);
+  }
+  WithStatistics forward_with_statistics(const Request& r, const Variable<S, 3>& q, const Variable<S, 3>& k,
+                                         const Variable<S, 3>& v, const AttentionCall& o) const {
+    return statistics(r, q, k, v, nullptr, o);
+  }
+  WithStatistics forward_with_statistics(const Request& r, const Variable<S, 3>& x, const Variable<S, 4>& bias,
+                                         const AttentionCall& o) const {
+    return statistics(r, x, x, x, &bias, o);
+  }
+  WithStatistics forward_with_statistics(const Request& r, const Variable<S, 3>& x, const Variable<S, 3>& memory,
+                                         const Variable<S, 4>& bias, const AttentionCall& o) const {
+    return statistics(r, x, memory, memory, &bias, o);
+  }
+  WithStatistics forward_with_statistics(const Request& r, const Variable<S, 3>& q, const Variable<S, 3>& k,
+                                         const Variable<S, 3>& v, const Variable<S, 4>& bias,
+                                         const AttentionCall& o) const {
+    return statistics(r, q, k, v, &bias, o);
+  }
+
   /// The call of with_cache. Rotary positions go on from those in the cache.
   Variable<S, 3> forward_with_cache(const Variable<S, 3>& x, KeyValueCache<S>& cache, const CachedCall& call) const {
     constexpr const char* name = "multi_head_attention";
@@ -145,7 +174,7 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
     }
     const double scale = attention_.scale(head_dim());
     const auto context = detail::append_and_attend<S>(name, p.query, p.key, p.value, cache, counts, call.window, scale);
-    return output({context, std::nullopt, {}});
+    return output(context);
   }
 
   template <class Self, class Visit>
@@ -218,6 +247,7 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
   }
   struct Projected {
     HeadView<S> query, key, value;
+    Index appended = 0;  // of the keys, the last ones that no projection made
   };
   Projected project(const Variable<S, 3>& q, const Variable<S, 3>& k, const Variable<S, 3>& v) const {
     const Index E = embed(), F = kv_width(), D = head_dim(), heads = options_.num_heads,
@@ -246,6 +276,18 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
 
   detail::AttentionResult<S> attend(const Variable<S, 3>& q, const Variable<S, 3>& k, const Variable<S, 3>& v,
                                     const Variable<S, 4>* bias, const AttentionCall& call, bool weights_wanted) const {
+    const Projected p = prepare(q, k, v, call);
+    return attention_.attend(p.query, p.key, p.value, bias, call, weights_wanted, p.appended);
+  }
+  WithStatistics statistics(const Request& request, const Variable<S, 3>& q, const Variable<S, 3>& k,
+                            const Variable<S, 3>& v, const Variable<S, 4>* bias, const AttentionCall& call) const {
+    const Projected p = prepare(q, k, v, call);
+    const auto r = attention_.attend_with_statistics(request, p.query, p.key, p.value, bias, call, p.appended);
+    return {output(r.output), r.log_sum_exp, r.entropy, r.mass_inside, r.top_weights, r.top_keys};
+  }
+  /// Projected, turned, and with what is appended.
+  Projected prepare(const Variable<S, 3>& q, const Variable<S, 3>& k, const Variable<S, 3>& v,
+                    const AttentionCall& call) const {
     check(q, k, v);
     Projected p = project(q, k, v);
     if (options_.rotary_base > 0) {
@@ -253,15 +295,14 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
       p.query = rotary(take_heads(p.query), {options_.rotary_base, options_.rotary_layout, options_.rotary_dim, first});
       p.key = rotary(take_heads(p.key), {options_.rotary_base, options_.rotary_layout, options_.rotary_dim, 0});
     }
-    Index appended = 0;
     const auto append = [&](const Variable<S, 3>& key, const Variable<S, 3>& value) {
       p.key = append_position(take_heads(p.key), key);
       p.value = append_position(take_heads(p.value), value);
-      ++appended;
+      ++p.appended;
     };
     if (bias_k_) append(on(bias_k_, q, k, v), on(bias_v_, q, k, v));
     if (options_.add_zero_attn) append(absent<S, 3>(), absent<S, 3>());
-    return attention_.attend(p.query, p.key, p.value, bias, call, weights_wanted, appended);
+    return p;
   }
   /// Rotary turning, each sample from its own first position on.
   Variable<S, 4> turned(const Variable<S, 4>& x, const std::vector<Index>& first) const {
@@ -294,8 +335,8 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
              " and its last axis vdim = " + std::to_string(options_.vdim);
     });
   }
-  Variable<S, 3> output(const detail::AttentionResult<S>& r) const {
-    const auto& context = r.output;
+  Variable<S, 3> output(const detail::AttentionResult<S>& r) const { return output(r.output); }
+  Variable<S, 3> output(const Variable<S, 4>& context) const {
     const auto joined = context.reshape(Shape<3>{context.dim(0), context.dim(1), embed()});
     return dense(joined, out_weight_.on(joined), on(out_bias_, joined),
                  PackedDense<S>::of(out_weight_, embed(), embed()));

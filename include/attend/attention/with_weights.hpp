@@ -37,10 +37,28 @@ struct CallWithWeights : Layer<CallWithWeights<L, averaged>> {
   }
   const L& layer;
 };
+template <class L>
+struct CallWithStatistics : Layer<CallWithStatistics<L>> {
+  using CallOptions = typename L::CallOptions;
+  CallWithStatistics(const L& the_layer, const AttentionStatisticsRequest& the_request)
+      : layer(the_layer), request(the_request) {}
+  template <class... In>
+  auto forward(const In&... arguments) const
+      -> decltype(std::declval<const L&>().forward_with_statistics(std::declval<const AttentionStatisticsRequest&>(),
+                                                                   arguments...)) {
+    return layer.forward_with_statistics(request, arguments...);
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("", self.layer);
+  }
+  const L& layer;
+  const AttentionStatisticsRequest& request;
+};
 }  // namespace detail
 
 /// What an attention layer inherits beside Layer: `with_weights(...)`, called like the layer, returns {output,
-/// weights}.
+/// weights}, and `with_statistics(request, ...)` what of the weights is asked for (AttentionWithStatistics).
 template <class Self>
 class WithWeights {
  public:
@@ -82,6 +100,30 @@ class WithWeights {
   auto with_average_weights(const A& a, const B& b, const C& c, const D& d,
                             const typename L::CallOptions& options = {}) const {
     return named([&] { return detail::CallWithWeights<L, true>(self())(a, b, c, d, options); });
+  }
+
+  /// {output, log_sum_exp, entropy, mass_inside, top_weights, top_keys}, without a matrix of weights
+  template <class A, class L = Self>
+  auto with_statistics(const AttentionStatisticsRequest& request, const A& a,
+                       const typename L::CallOptions& options = {}) const {
+    return named([&] { return detail::CallWithStatistics<L>(self(), request)(a, options); });
+  }
+  template <class A, class B, class L = Self, std::enable_if_t<!std::is_same_v<B, typename L::CallOptions>, int> = 0>
+  auto with_statistics(const AttentionStatisticsRequest& request, const A& a, const B& b,
+                       const typename L::CallOptions& options = {}) const {
+    return named([&] { return detail::CallWithStatistics<L>(self(), request)(a, b, options); });
+  }
+  template <class A, class B, class C, class L = Self,
+            std::enable_if_t<!std::is_same_v<C, typename L::CallOptions>, int> = 0>
+  auto with_statistics(const AttentionStatisticsRequest& request, const A& a, const B& b, const C& c,
+                       const typename L::CallOptions& options = {}) const {
+    return named([&] { return detail::CallWithStatistics<L>(self(), request)(a, b, c, options); });
+  }
+  template <class A, class B, class C, class D, class L = Self,
+            std::enable_if_t<!std::is_same_v<D, typename L::CallOptions>, int> = 0>
+  auto with_statistics(const AttentionStatisticsRequest& request, const A& a, const B& b, const C& c, const D& d,
+                       const typename L::CallOptions& options = {}) const {
+    return named([&] { return detail::CallWithStatistics<L>(self(), request)(a, b, c, d, options); });
   }
 
  private:

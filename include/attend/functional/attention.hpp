@@ -5,6 +5,7 @@
 #include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/attention_mask.hpp"
 #include "attend/functional/attention_scores.hpp"
+#include "attend/functional/attention_statistics.hpp"
 #include "attend/kernels/attention.hpp"
 
 // Legend: query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  bias (B|1, H|1, Lq|1, Lk|1)
@@ -76,10 +77,12 @@ AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
 /// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v, the output and two numbers
 /// per row. Asked for weights, it computes them from the same tiles and statistics beside the same output, and saves
 /// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
-template <class S, class Modifier = AttentionModifier<>>
+/// `statistics` is an AttentionStatistics<S>, or asks for none.
+template <class S, class Modifier = AttentionModifier<>, class Statistics = NoAttentionStatistics>
 AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const HeadView<S>& k, const HeadView<S>& v,
                                    const Variable<S, 4>* bias, const MayAttend& may_attend, double scale,
-                                   double dropout, bool weights_wanted, const Modifier& modifier = {}) {
+                                   double dropout, bool weights_wanted, const Modifier& modifier = {},
+                                   const Statistics& statistics = {}) {
   auto op =
       bias ? Operation<S>(name, q.source, k.source, v.source, *bias) : Operation<S>(name, q.source, k.source, v.source);
   if (weights_wanted && op.tape() && op.tape()->recording())
@@ -104,7 +107,7 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
   MultiplyAdds::add(rows, p.keys, p.dim + p.value_dim);
   attention_forward(p, head_rows(op.data(y), p.queries, p.heads, p.value_dim), maximum.get(), inverse_sum.get(),
-                    modifier);
+                    modifier, statistics);
   if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
   if (!op.records()) return {y, weights, p.dropout};
   constexpr bool differentiable = HasScoreBackward<std::decay_t<decltype(modifier.score)>, S>::value;
@@ -165,6 +168,20 @@ struct ScaledDotProductAttentionOptions {
 };
 
 namespace detail {
+/// A call of scaled_dot_product_attention; ask(shape of the scores) gives the statistics it leaves.
+template <class S, class Modifier, class Ask>
+AttentionResult<S> scaled_dot_product(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v,
+                                      const Variable<S, 4>* bias, const ScaledDotProductAttentionOptions& o,
+                                      bool weights_wanted, const Modifier& modifier, const Ask& ask) {
+  constexpr const char* name = "scaled_dot_product_attention";
+  const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
+  check_dropout(name, o.dropout);
+  attend::require<OptionError>(std::isfinite(o.scale), name,
+                               [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
+  const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
+  return fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, weights_wanted,
+                            modifier, ask(name, scores));
+}
 template <bool with_weights, class Modifier = AttentionModifier<>>
 struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights, Modifier>> {
   using CallOptions = ScaledDotProductAttentionOptions;
@@ -172,14 +189,8 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights,
   template <class S>
   auto compute(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>* bias,
                const ScaledDotProductAttentionOptions& o) const {
-    constexpr const char* name = "scaled_dot_product_attention";
-    const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
-    check_dropout(name, o.dropout);
-    attend::require<OptionError>(std::isfinite(o.scale), name,
-                                 [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
-    const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
-    const auto r = fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout,
-                                      with_weights, modifier);
+    const auto r = scaled_dot_product(q, k, v, bias, o, with_weights, modifier,
+                                      [](const char*, const Shape<4>&) { return NoAttentionStatistics(); });
     if constexpr (with_weights)
       return Attended<Variable, S>{r.output, *r.weights};
     else
@@ -193,6 +204,34 @@ struct ScaledDotProductAttention : Layer<ScaledDotProductAttention<with_weights,
   template <class S>
   auto forward(const Variable<S, 4>& q, const Variable<S, 4>& k, const Variable<S, 4>& v, const Variable<S, 4>& bias,
                const ScaledDotProductAttentionOptions& options) const {
+    return compute<S>(q, k, v, &bias, options);
+  }
+};
+struct ScaledDotProductStatistics : Layer<ScaledDotProductStatistics> {
+  using CallOptions = ScaledDotProductAttentionOptions;
+  const AttentionStatisticsRequest& request;
+  explicit ScaledDotProductStatistics(const AttentionStatisticsRequest& the_request) : request(the_request) {}
+  template <class S>
+  AttentionWithStatistics<Variable, S> compute(const Variable<S, 4>& q, const Variable<S, 4>& k,
+                                               const Variable<S, 4>& v, const Variable<S, 4>* bias,
+                                               const ScaledDotProductAttentionOptions& o) const {
+    std::optional<AttentionStatisticsResult<S>> statistics;
+    const auto r = scaled_dot_product(q, k, v, bias, o, false, AttentionModifier<>(),
+                                      [&](const char* name, const Shape<4>& scores) {
+                                        return statistics.emplace(name, scores, Index(0), request).kernel();
+                                      });
+    return statistics->beside(r.output);
+  }
+  template <class S>
+  AttentionWithStatistics<Variable, S> forward(const Variable<S, 4>& q, const Variable<S, 4>& k,
+                                               const Variable<S, 4>& v,
+                                               const ScaledDotProductAttentionOptions& options) const {
+    return compute<S>(q, k, v, nullptr, options);
+  }
+  template <class S>
+  AttentionWithStatistics<Variable, S> forward(const Variable<S, 4>& q, const Variable<S, 4>& k,
+                                               const Variable<S, 4>& v, const Variable<S, 4>& bias,
+                                               const ScaledDotProductAttentionOptions& options) const {
     return compute<S>(q, k, v, &bias, options);
   }
 };
@@ -281,6 +320,29 @@ template <class Q, class K, class V, class B,
 auto scaled_dot_product_attention_with_weights(const Q& query, const K& key, const V& value, const B& bias,
                                                const ScaledDotProductAttentionOptions& options = {}) {
   return detail::ScaledDotProductAttention<true>()(query, key, value, bias, options);
+}
+
+/// The same output, bit for bit, beside what the request asks of the weights, gathered in the same pass: no (Lq, Lk)
+/// matrix is made. The statistics carry no gradients. A NaN among the scores of a query makes its numbers NaN.
+///
+///     const auto r = scaled_dot_product_attention_with_statistics({.top_keys = 3}, q, k, v, {.causal = true});
+///     r.output; r.entropy(b, h, i); r.top_keys(b, h, i, 0); r.top_weights(b, h, i, 0);
+///     const auto s = scaled_dot_product_attention_with_statistics({.inside = KeySet(object)}, q, k, v);
+///     s.mass_inside(b, h, i);  // how much of the weights lies on the object
+///
+/// Throws ShapeError and OptionError.
+template <class Q, class K, class V>
+auto scaled_dot_product_attention_with_statistics(const AttentionStatisticsRequest& request, const Q& query,
+                                                  const K& key, const V& value,
+                                                  const ScaledDotProductAttentionOptions& options = {}) {
+  return detail::ScaledDotProductStatistics(request)(query, key, value, options);
+}
+template <class Q, class K, class V, class B,
+          std::enable_if_t<!std::is_same_v<B, ScaledDotProductAttentionOptions>, int> = 0>
+auto scaled_dot_product_attention_with_statistics(const AttentionStatisticsRequest& request, const Q& query,
+                                                  const K& key, const V& value, const B& bias,
+                                                  const ScaledDotProductAttentionOptions& options = {}) {
+  return detail::ScaledDotProductStatistics(request)(query, key, value, bias, options);
 }
 
 ATTEND_END

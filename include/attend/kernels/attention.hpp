@@ -5,7 +5,10 @@
 /// mask alone, so results are the same bits for any number of threads and in any batch.
 #ifndef ATTEND_KERNELS_ATTENTION
 #define ATTEND_KERNELS_ATTENTION
-#include "attend/kernels/attention_block.hpp"
+#include <optional>
+
+#include "attend/kernels/attention_statistics.hpp"
+#include "attend/kernels/attention_turns.hpp"
 
 ATTEND_BEGIN
 /// What the forward pass left, the gradient of its output, and where gradients are added; null where nobody needs one.
@@ -30,75 +33,117 @@ ATTEND_END
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
 
+namespace detail {
+
+/// A block of queries on its way through the keys.
+template <class S, class Modifier, class Statistics>
+struct AttentionForward {
+  using Block = AttentionBlock<S, Modifier>;
+  using Rows = RowStatisticsOf<S, Statistics>;
+  static constexpr Index lanes = Block::lanes;
+
+  Block block;
+  S* const sum_v;  // (value_dim, width)
+  RunningSoftmax<S> running;
+  Rows rows;
+
+  AttentionForward(const AttentionProblem<S>& p, const Modifier& modifier, const Statistics& statistics, S* memory,
+                   S* tile)
+      : block(p, modifier, memory, tile),
+        sum_v(memory + Block::panel_size(p)),
+        rows(statistics, sum_v + p.value_dim * lanes) {}
+  static Index scratch(const AttentionProblem<S>& p, const Statistics& statistics) {
+    return Block::panel_size(p) + p.value_dim * lanes + Rows::scratch(statistics);
+  }
+
+  void start(Index b, Index h, Index first) {
+    block.start(b, h, first);
+    running.start();
+    rows.start();
+    std::fill_n(sum_v, block.p.value_dim * block.width, S(0));
+  }
+  void tile(Index key, Index keys) {
+    const AttentionProblem<S>& p = block.p;
+    const bool hides = block.score(key, keys, running.top);
+    rows.see_scores(block, key, keys);
+    block.exponentiate(running, rows);
+    if (p.dropout.p > 0) block.drop(key, block.scores, block.scores);
+    const S* value = p.value.at(block.b, key, p.key_head(block.h));
+    TileProduct<S> product{value, 1, p.value.position, block.scores, block.width, sum_v, block.width, keys};
+    product.keep = running.shrink;
+    block.product_over_keys(product, p.value_dim,
+                            block.zeros_if(hides, TileZeros::of_b, value, keys, p.value_dim, p.value.position));
+  }
+  void finish(const HeadRows<S>& output, S* maximum, S* inverse_sum) const {
+    const AttentionProblem<S>& p = block.p;
+    alignas(64) S inverse[lanes];
+    for (Index i = 0; i < lanes; ++i)
+      inverse[i] = i >= block.count || running.sum[i] == S(0) ? S(0) : 1 / running.sum[i];
+    for (Index i = 0; i < block.count; ++i) {
+      const Index row = p.row(block.b, block.h, block.first + i);
+      maximum[row] = running.top[i] == Block::nothing ? S(0) : running.top[i];
+      inverse_sum[row] = inverse[i];
+    }
+    rows.finish(block, running, inverse);
+    panel_to_rows(sum_v, block.width, block.count, p.value_dim, inverse,
+                  [&](Index i, Index d, simd::Vector<S> v, Index n) {
+                    S* to = output.at(block.b, block.first + i, block.h) + d;
+                    n == Block::step ? simd::store(to, v) : simd::store_part(to, v, n);
+                  });
+  }
+};
+
+}  // namespace detail
+
 /// output(b, i, h, :) = sum_j weight_ij value(b, j, :). Of each row, `maximum` takes the largest score (0 if there is
 /// none) and `inverse_sum` 1 / sum_j exp(score - maximum) (0 for a row that sees nothing, whose output is zero):
 /// together they are the log-sum-exp, kept apart because their sum would lose the second at large scores. (batch,
-/// heads, queries) each.
-template <class S, class Modifier = AttentionModifier<> >
+/// heads, queries) each. `statistics`, an AttentionStatistics<S>, changes nothing in them.
+template <class S, class Modifier = AttentionModifier<>, class Statistics = NoAttentionStatistics>
 void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, S* maximum, S* inverse_sum,
-                       const Modifier& modifier = {}) {
-  using Block = detail::AttentionBlock<S, Modifier>;
-  constexpr Index lanes = Block::lanes;
-  constexpr Index line = 64 / static_cast<Index>(sizeof(S));
-  const Index blocks = (p.queries + lanes - 1) / lanes;
-  parallel_for(p.batch * p.heads * blocks, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
-    const auto memory = make_buffer<S>(Block::scratch(p) + p.value_dim * lanes);
-    Block block(p, modifier, memory.get());
-    S* const sum_v = memory.get() + Block::scratch(p);  // (value_dim, width)
-    detail::RunningSoftmax<S> running;
-    /// Rows are far apart and met once: asks for this block's output and the next block's queries ahead, a part with
-    /// each tile.
-    const auto fetch_row = [&](const S* row, Index length) {
-      for (Index d = 0; d < length; d += line) __builtin_prefetch(row + d, 0, 2);
-    };
-    const auto fetch = [&](Index unit, Index key, Index keys) {
-      const Index head = unit / blocks, tile = unit % blocks;
-      const Index from = key * lanes / p.keys, to = (key + keys) * lanes / p.keys,
-                  next = unit + 1 == p.batch * p.heads * blocks ? unit : unit + 1;
-      for (Index i = from; i < to; ++i) {
-        const Index here = unit % blocks * lanes + i, there = next % blocks * lanes + i;
-        if (here < p.queries)
-          for (Index d = 0; d < p.value_dim; d += line)
-            __builtin_prefetch(output.at(head / p.heads, here, head % p.heads) + d, 1);
-        if (there < p.queries) fetch_row(p.query.at(next / blocks / p.heads, there, next / blocks % p.heads), p.dim);
-      }
-      const Index next_head = head + 1;
-      if (next_head >= p.batch * p.heads) return;
-      const Index nb = next_head / p.heads, nk = p.key_head(next_head % p.heads);
-      if (nb == head / p.heads && nk == p.key_head(head % p.heads)) return;
-      for (Index j = (tile * p.keys + key) / blocks; j < (tile * p.keys + key + keys) / blocks; ++j) {
-        fetch_row(p.key.at(nb, j, nk), p.dim);
-        fetch_row(p.value.at(nb, j, nk), p.value_dim);
-      }
-    };
+                       const Modifier& modifier = {}, const Statistics& statistics = {}) {
+  using Turn = detail::AttentionForward<S, Modifier, Statistics>;
+  constexpr Index lanes = Turn::lanes, turns = detail::attention_turns;
+  const detail::AttentionUnits<S> units(p);
+  parallel_for(units.count, detail::attention_grain(p, units.queries()), [&](Index begin, Index end) {
+    const Index scratch = Turn::scratch(p, statistics);
+    const auto memory = make_buffer<S>(Turn::Block::tile_size + turns * scratch);
+    std::optional<Turn> turn[turns];
+    for (Index n = 0; n < turns; ++n)
+      turn[n].emplace(p, modifier, statistics, memory.get() + Turn::Block::tile_size + n * scratch, memory.get());
+    const auto block = [&](Index n) -> const auto& { return turn[n]->block; };
     for (Index unit = begin; unit < end; ++unit) {
-      block.start(unit / blocks / p.heads, unit / blocks % p.heads, unit % blocks * lanes);
-      running.start();
-      std::fill_n(sum_v, p.value_dim * block.width, S(0));
-      block.for_each_tile([&](Index key, Index keys) {
-        fetch(unit, key, keys);
-        const bool hides = block.score(key, keys, running.top);
-        block.exponentiate(running);
-        if (p.dropout.p > 0) block.drop(key, block.scores, block.scores);
-        const S* value = p.value.at(block.b, key, p.key_head(block.h));
-        detail::TileProduct<S> product{value, 1, p.value.position, block.scores, block.width, sum_v, block.width, keys};
-        product.keep = running.shrink;
-        block.product_over_keys(product, p.value_dim,
-                                block.zeros_if(hides, TileZeros::of_b, value, keys, p.value_dim, p.value.position));
+      const auto here = units[unit], next = units[std::min(unit + 1, units.count - 1)];
+      const Index count = here.end - here.begin;
+      for (Index n = 0; n < count; ++n)
+        turn[n]->start(here.b, units.head(here, here.begin + n), units.first_query(here.begin + n));
+      const auto range = detail::common_range(count, block);
+      /// Rows are far apart in memory. Asks ahead, a part with each tile, for the next block of keys and values, this
+      /// unit's output and the next unit's queries.
+      const auto fetch = [&](Index n, Index key, Index keys) {
+        const Index from_key = key / attention_keys * attention_keys, beyond = from_key + attention_keys;
+        const bool last = beyond >= range.end;
+        const auto& of = last ? next : here;
+        const Index at =
+            last ? p.mask.range(of.b, units.first_query(of.begin), units.first_query(of.begin)).begin : beyond;
+        const Index from = at + n * attention_keys / count, to = at + (n + 1) * attention_keys / count;
+        detail::fetch_rows(p.key, of.b, of.key_head, from, std::min(to, p.mask.keys), p.dim);
+        detail::fetch_rows(p.value, of.b, of.key_head, from, std::min(to, p.mask.keys), p.value_dim);
+        const auto share = [&](Index up_to) { return (up_to - range.begin) * lanes / (range.end - range.begin); };
+        const Index first = share(key), after = share(key + keys);
+        const auto queries = [&](Index query, Index part) { return std::min(query + part, p.queries); };
+        const Index mine = block(n).first;
+        detail::fetch_rows(output, here.b, block(n).h, mine + first, queries(mine, after), p.value_dim);
+        if (next.begin + n >= next.end) return;
+        const Index theirs = units.first_query(next.begin + n);
+        detail::fetch_rows(p.query, next.b, units.head(next, next.begin + n), theirs + first, queries(theirs, after),
+                           p.dim);
+      };
+      detail::take_turns(count, block, [&](Index n, Index key, Index keys) {
+        if (key < p.mask.keys) fetch(n, key, keys);
+        turn[n]->tile(key, keys);
       });
-      alignas(64) S inverse[lanes];
-      for (Index i = 0; i < lanes; ++i)
-        inverse[i] = i >= block.count || running.sum[i] == S(0) ? S(0) : 1 / running.sum[i];
-      for (Index i = 0; i < block.count; ++i) {
-        const Index row = p.row(block.b, block.h, block.first + i);
-        maximum[row] = running.top[i] == Block::nothing ? S(0) : running.top[i];
-        inverse_sum[row] = inverse[i];
-      }
-      detail::panel_to_rows(sum_v, block.width, block.count, p.value_dim, inverse,
-                            [&](Index i, Index d, simd::Vector<S> v, Index n) {
-                              S* to = output.at(block.b, block.first + i, block.h) + d;
-                              n == Block::step ? simd::store(to, v) : simd::store_part(to, v, n);
-                            });
+      for (Index n = 0; n < count; ++n) turn[n]->finish(output, maximum, inverse_sum);
     }
   });
 }
@@ -110,9 +155,9 @@ void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* 
   constexpr Index lanes = Block::lanes;
   const Index blocks = (p.queries + lanes - 1) / lanes;
   parallel_for(p.batch * p.heads * blocks, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
-    const auto memory = make_buffer<S>(Block::scratch(p));
+    const auto memory = make_buffer<S>(Block::tile_size + Block::panel_size(p));
     const AttentionModifier<> none;
-    Block block(p, none, memory.get());
+    Block block(p, none, memory.get() + Block::tile_size, memory.get());
     for (Index unit = begin; unit < end; ++unit) {
       block.start(unit / blocks / p.heads, unit / blocks % p.heads, unit % blocks * lanes);
       alignas(64) S top[lanes], inverse[lanes];
@@ -131,13 +176,63 @@ void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* 
 
 namespace detail {
 
+/// A block of queries on its way back through the keys.
+template <class S, class Modifier>
+struct BackwardTurn {
+  using Block = AttentionBlock<S, Modifier>;
+  static constexpr Index lanes = Block::lanes, wide = Block::step;
+  static Index padded(Index columns) { return (columns + wide - 1) / wide * wide; }
+
+  Block block;
+  const Index dim, value_dim;  // padded
+  S* const out_gradient;       // (value_dim, width)
+  S* const query_gradient;     // (dim, width)
+  S* const query_rows;         // (lanes, dim), padded and scaled
+  S* const gradient_rows;      // (lanes, value_dim), padded
+  alignas(64) S top[lanes], inverse[lanes], mean[lanes] = {};
+  bool finite_query = true, finite_gradient = true;
+
+  BackwardTurn(const AttentionProblem<S>& p, const Modifier& modifier, S* memory, S* tile)
+      : block(p, modifier, memory, tile),
+        dim(padded(p.dim)),
+        value_dim(padded(p.value_dim)),
+        out_gradient(memory + Block::panel_size(p)),
+        query_gradient(out_gradient + p.value_dim * lanes),
+        query_rows(query_gradient + p.dim * lanes),
+        gradient_rows(query_rows + lanes * dim) {
+    std::fill_n(query_rows, lanes * (dim + value_dim), S(0));
+  }
+  static Index scratch(const AttentionProblem<S>& p) {
+    return Block::panel_size(p) + lanes * (p.value_dim + p.dim + padded(p.dim) + padded(p.value_dim));
+  }
+
+  void start(const AttentionGradients<S>& g, Index b, Index h, Index first) {
+    const AttentionProblem<S>& p = block.p;
+    block.start(b, h, first);
+    block.transpose(g.output_gradient, p.value_dim, S(1), out_gradient);
+    block.statistics(g.maximum, g.inverse_sum, top, inverse);
+    std::fill_n(query_gradient, p.dim * block.width, S(0));
+    for (Index i = 0; i < block.count; ++i) {
+      const S *q = p.query.at(b, first + i, h), *o = g.output.at(b, first + i, h),
+              *d = g.output_gradient.at(b, first + i, h);
+      simd::map(
+          p.dim, query_rows + i * dim, [&](auto x) { return x * p.scale; }, q);
+      std::copy_n(d, p.value_dim, gradient_rows + i * value_dim);
+      mean[i] = inner_product(p.value_dim, d, o);
+    }
+    finite_query = all_finite(query_rows, block.count, p.dim, dim);
+    finite_gradient = all_finite(gradient_rows, block.count, p.value_dim, value_dim);
+  }
+};
+
 /// One pass over some queries: adds to the gradients of query and bias, and to sums of those of key and value.
 template <class S, class Modifier>
 class AttentionBackward {
  public:
-  using Block = AttentionBlock<S, Modifier>;
-  static constexpr Index lanes = Block::lanes, wide = Block::step;
-  static Index padded(Index columns) { return (columns + wide - 1) / wide * wide; }
+  using Turn = BackwardTurn<S, Modifier>;
+  using Block = typename Turn::Block;
+  static constexpr Index lanes = Turn::lanes, wide = Turn::wide, turns = attention_turns;
+  static Index padded(Index columns) { return Turn::padded(columns); }
 
   AttentionBackward(const AttentionProblem<S>& problem, const AttentionGradients<S>& gradients,
                     const Modifier& modifier)
@@ -145,38 +240,37 @@ class AttentionBackward {
         g(gradients),
         dim(padded(p.dim)),
         value_dim(padded(p.value_dim)),
-        memory_(make_buffer<S>(Block::scratch(p) + (p.dim + p.value_dim + 2 * attention_keys) * lanes +
-                               lanes * (dim + value_dim) + std::max({dim, value_dim, lanes}))),
-        block_(p, modifier, memory_.get()),
-        out_gradient_(memory_.get() + Block::scratch(p)),
-        d_scores_(out_gradient_ + p.value_dim * lanes),
+        memory_(make_buffer<S>(Block::tile_size + 2 * attention_keys * lanes + std::max({dim, value_dim, lanes}) +
+                               turns * Turn::scratch(p))),
+        d_scores_(memory_.get() + Block::tile_size),
         dropped_(d_scores_ + attention_keys * lanes),
-        query_gradient_(dropped_ + attention_keys * lanes),
-        query_rows_(query_gradient_ + p.dim * lanes),
-        gradient_rows_(query_rows_ + lanes * dim),
-        ones_(gradient_rows_ + lanes * value_dim) {
-    std::fill_n(query_rows_, lanes * (dim + value_dim), S(0));
-    std::fill_n(ones_, std::max({dim, value_dim, lanes}), S(1));
+        ones_(dropped_ + attention_keys * lanes) {
+    const Index ones = std::max({dim, value_dim, lanes});
+    std::fill_n(ones_, ones, S(1));
+    for (Index n = 0; n < turns; ++n) turn_[n].emplace(p, modifier, ones_ + ones + n * Turn::scratch(p), memory_.get());
   }
 
   /// Queries [begin, end) of all heads that read the key head. key_sum (keys, dim) and value_sum (keys, value_dim),
   /// rows padded to whole vectors; null where nobody needs them.
   void run(Index b, Index key_head, Index begin, Index end, S* bias_gradient, S* key_sum, S* value_sum) {
-    const Index group = p.heads / p.key_heads;
-    for (Index h = key_head * group; h < (key_head + 1) * group; ++h)
-      for (Index first = begin; first < end; first += lanes) {
-        start(b, h, first);
-        block_.for_each_tile([&](Index key, Index keys) { tile(key, keys, bias_gradient, key_sum, value_sum); });
-        if (g.query)
-          panel_to_rows(query_gradient_, block_.width, block_.count, p.dim, scale_,
-                        [&](Index i, Index d, simd::Vector<S> v, Index n) {
-                          S* to = g.query.at(b, first + i, h) + d;
-                          if (n == wide)
-                            simd::store(to, simd::load(to) + v);
-                          else
-                            simd::store_part(to, simd::load_part(to, n) + v, n);
-                        });
-      }
+    const Index blocks = (end - begin + lanes - 1) / lanes, all = p.heads / p.key_heads * blocks;
+    const auto head = [&](Index n) { return key_head * (p.heads / p.key_heads) + n / blocks; };
+    const auto query = [&](Index n) { return begin + n % blocks * lanes; };
+    const auto block = [&](Index n) -> const auto& { return turn_[n]->block; };
+    for (Index first = 0; first < all; first += turns) {
+      const Index count = std::min(turns, all - first);
+      for (Index n = 0; n < count; ++n) turn_[n]->start(g, b, head(first + n), query(first + n));
+      take_turns(count, block, [&](Index n, Index key, Index keys) {
+        const Index next = key / attention_keys * attention_keys + attention_keys;
+        const Index from = next + n * attention_keys / count,
+                    to = std::min(next + (n + 1) * attention_keys / count, p.mask.keys);
+        fetch_rows(p.key, b, key_head, from, to, p.dim);
+        fetch_rows(p.value, b, key_head, from, to, p.value_dim);
+        tile(*turn_[n], key, keys, bias_gradient, key_sum, value_sum);
+      });
+      for (Index n = 0; n < count; ++n)
+        if (g.query) add_query_gradient(*turn_[n]);
+    }
   }
 
   const AttentionProblem<S>& p;
@@ -184,66 +278,57 @@ class AttentionBackward {
   const Index dim, value_dim;  // padded
 
  private:
-  void start(Index b, Index h, Index first) {
-    block_.start(b, h, first);
-    block_.transpose(g.output_gradient, p.value_dim, S(1), out_gradient_);
-    block_.statistics(g.maximum, g.inverse_sum, top_, inverse_);
-    std::fill_n(query_gradient_, p.dim * block_.width, S(0));
-    std::fill_n(scale_, lanes, p.scale);
-    for (Index i = 0; i < block_.count; ++i) {
-      const S *q = p.query.at(b, first + i, h), *o = g.output.at(b, first + i, h),
-              *d = g.output_gradient.at(b, first + i, h);
-      simd::map(
-          p.dim, query_rows_ + i * dim, [&](auto x) { return x * p.scale; }, q);
-      std::copy_n(d, p.value_dim, gradient_rows_ + i * value_dim);
-      mean_[i] = inner_product(p.value_dim, d, o);
-    }
-    finite_query_ = all_finite(query_rows_, block_.count, p.dim, dim);
-    finite_gradient_ = all_finite(gradient_rows_, block_.count, p.value_dim, value_dim);
+  void add_query_gradient(const Turn& turn) const {
+    const Block& block = turn.block;
+    alignas(64) S scale[lanes];
+    std::fill_n(scale, lanes, p.scale);
+    panel_to_rows(turn.query_gradient, block.width, block.count, p.dim, scale,
+                  [&](Index i, Index d, simd::Vector<S> v, Index n) {
+                    S* to = g.query.at(block.b, block.first + i, block.h) + d;
+                    if (n == wide)
+                      simd::store(to, simd::load(to) + v);
+                    else
+                      simd::store_part(to, simd::load_part(to, n) + v, n);
+                  });
   }
-  void tile(Index key, Index keys, S* bias_gradient, S* key_sum, S* value_sum) {
-    const Index b = block_.b, width = block_.width, key_head = p.key_head(block_.h);
-    const bool hides = block_.score(key, keys, nullptr);
-    block_.weigh(keys, top_, inverse_);
-    S* const weights = block_.scores;
+  void tile(Turn& turn, Index key, Index keys, S* bias_gradient, S* key_sum, S* value_sum) {
+    Block& block = turn.block;
+    const Index b = block.b, width = block.width, key_head = p.key_head(block.h);
+    const bool hides = block.score(key, keys, nullptr);
+    block.weigh(keys, turn.top, turn.inverse);
+    S* const weights = block.scores;
     const S *k = p.key.at(b, key, key_head), *v = p.value.at(b, key, key_head);
-    block_.product_of_keys({v, p.value.position, 1, out_gradient_, width, d_scores_, width, p.value_dim});
+    block.product_of_keys({v, p.value.position, 1, turn.out_gradient, width, d_scores_, width, p.value_dim});
     const S* used = weights;
     if (p.dropout.p > 0) {
-      block_.drop(key, weights, dropped_, d_scores_);
+      block.drop(key, weights, dropped_, d_scores_);
       used = dropped_;
     }
-    block_.differentiate(keys, weights, mean_, d_scores_);
-    if constexpr (Modifier::changes) block_.differentiate_modifier(key, keys, weights, d_scores_);
+    block.differentiate(keys, weights, turn.mean, d_scores_);
+    if constexpr (Modifier::changes) block.differentiate_modifier(key, keys, weights, d_scores_);
     if (value_sum)
-      block_.product_over_queries(
-          {used, width, 1, gradient_rows_, value_dim, value_sum + key * value_dim, value_dim, 0, ones_}, value_dim,
-          hides && !finite_gradient_ ? TileZeros::of_a : TileZeros::multiplied);
+      block.product_over_queries(
+          {used, width, 1, turn.gradient_rows, value_dim, value_sum + key * value_dim, value_dim, 0, ones_}, value_dim,
+          hides && !turn.finite_gradient ? TileZeros::of_a : TileZeros::multiplied);
     if (key_sum)
-      block_.product_over_queries({d_scores_, width, 1, query_rows_, dim, key_sum + key * dim, dim, 0, ones_}, dim,
-                                  hides && !finite_query_ ? TileZeros::of_a : TileZeros::multiplied);
+      block.product_over_queries({d_scores_, width, 1, turn.query_rows, dim, key_sum + key * dim, dim, 0, ones_}, dim,
+                                 hides && !turn.finite_query ? TileZeros::of_a : TileZeros::multiplied);
     if (g.query)
-      block_.product_over_keys({k, 1, p.key.position, d_scores_, width, query_gradient_, width, 0, ones_}, p.dim,
-                               block_.zeros_if(hides, TileZeros::of_b, k, keys, p.dim, p.key.position));
+      block.product_over_keys({k, 1, p.key.position, d_scores_, width, turn.query_gradient, width, 0, ones_}, p.dim,
+                              block.zeros_if(hides, TileZeros::of_b, k, keys, p.dim, p.key.position));
     if (bias_gradient && key < p.mask.keys) {
       const Shape<4>& stride = p.bias_stride;
-      S* bias = bias_gradient + b * stride[0] + block_.h * stride[1] + block_.first * stride[2] + key * stride[3];
-      for (Index i = 0; i < block_.count; ++i)
+      S* bias = bias_gradient + b * stride[0] + block.h * stride[1] + block.first * stride[2] + key * stride[3];
+      for (Index i = 0; i < block.count; ++i)
         for (Index j = 0; j < keys; ++j) bias[i * stride[2] + j * stride[3]] += d_scores_[j * width + i];
     }
   }
 
   std::shared_ptr<S> memory_;
-  Block block_;
-  S* const out_gradient_;    // (value_dim, width)
-  S* const d_scores_;        // (attention_keys, width)
-  S* const dropped_;         // (attention_keys, width)
-  S* const query_gradient_;  // (dim, width)
-  S* const query_rows_;      // (lanes, dim), padded and scaled
-  S* const gradient_rows_;   // (lanes, value_dim), padded
+  S* const d_scores_;  // (attention_keys, width)
+  S* const dropped_;   // (attention_keys, width)
   S* const ones_;
-  alignas(64) S top_[lanes], inverse_[lanes], scale_[lanes], mean_[lanes] = {};
-  bool finite_query_ = true, finite_gradient_ = true;
+  std::optional<Turn> turn_[turns];
 };
 
 }  // namespace detail

@@ -48,20 +48,17 @@ struct AttentionBlock {
   const Modifier& modifier;
   Index b = 0, h = 0, first = 0, count = 0;  // sample, head, first query, number of queries
   Index width = 0;                           // lanes in use: count, rounded up to whole vectors
+  AttentionMask::Range range{0, 0};          // of the ordinary keys that some query of the block may see
   Index seen[tile_vectors] = {};             // of the tile's keys, those that each vector of queries may see; ascending
   S* query;                                  // (dim, width), scaled
   S* scores;                                 // (attention_keys, width)
   S* raw;                                    // (attention_keys, width): before the user's score_mod
 
-  AttentionBlock(const AttentionProblem<S>& problem, const Modifier& user, S* scratch)
-      : p(problem),
-        modifier(user),
-        query(scratch),
-        scores(scratch + problem.dim * lanes),
-        raw(scores + attention_keys * lanes) {}
-  static Index scratch(const AttentionProblem<S>& p) {
-    return (p.dim + (Modifier::changes ? 2 : 1) * attention_keys) * lanes;
-  }
+  /// Blocks that take turns may share the memory of their tiles.
+  AttentionBlock(const AttentionProblem<S>& problem, const Modifier& user, S* panel, S* tile)
+      : p(problem), modifier(user), query(panel), scores(tile), raw(tile + attention_keys * lanes) {}
+  static Index panel_size(const AttentionProblem<S>& p) { return p.dim * lanes; }
+  static constexpr Index tile_size = (Modifier::changes ? 2 : 1) * attention_keys * lanes;
 
   void transpose(const HeadRows<const S>& rows, Index columns, S factor, S* panel) const {
     rows_to_panel(rows.at(b, first, h), rows.position, count, columns, factor, panel, width);
@@ -69,18 +66,27 @@ struct AttentionBlock {
   void start(Index sample, Index head, Index first_query) {
     b = sample, h = head, first = first_query, count = std::min(lanes, p.queries - first_query);
     width = (count + step - 1) / step * step;
+    range = p.mask.range(b, first, first + count - 1);
     transpose(p.query, p.dim, p.scale, query);
   }
-  /// Calls tile(first key, number of keys) over all keys that some query of the block may see, in order. A key's tile
-  /// depends on its position alone.
+  /// Calls tile(first key, number of keys) if some query of the block may see some of the ordinary keys of the tile that
+  /// begins at `from`, a multiple of `attention_keys`: a key's tile depends on its position alone.
+  template <class F>
+  void tile_at(Index from, const F& tile) const {
+    const Index begin = std::max(from, range.begin), end = std::min(from + attention_keys, range.end);
+    if (begin < end) tile(begin, end - begin);
+  }
+
   template <class F>
   void for_each_tile(const F& tile) const {
-    const auto range = p.mask.range(b, first, first + count - 1);
-    for (Index k0 = range.begin / attention_keys * attention_keys; k0 < range.end; k0 += attention_keys) {
-      const Index from = std::max(k0, range.begin), to = std::min(k0 + attention_keys, range.end);
-      if (from < to) tile(from, to - from);  // a window may begin beyond a short sample's end
-    }
-    for (Index k0 = p.mask.keys; k0 < p.keys; k0 += attention_keys) tile(k0, std::min(attention_keys, p.keys - k0));
+    for (Index from = range.begin / attention_keys * attention_keys; from < range.end; from += attention_keys)
+      tile_at(from, tile);
+    for_each_appended_tile(tile);
+  }
+  template <class F>
+  void for_each_appended_tile(const F& tile) const {
+    for (Index key = p.mask.keys; key < p.keys; key += attention_keys)
+      tile(key, std::min(attention_keys, p.keys - key));
   }
 
   /// scores = scale k q^T + bias, -inf where the mask forbids; `top`, if given, rises to the largest of each lane.
@@ -100,23 +106,30 @@ struct AttentionBlock {
       product.keep = ones;
     }
     const bool modifies = ordinary && (Modifier::changes || Modifier::hides);
-    if (!hides && !modifies) product.top = top;
-    product_of_keys(product);
+    if (!modifies) product.top = top;
+    const Index open =
+        hides ? p.mask.open_keys(first, first + count - 1, key, key + keys) / tile_rows * tile_rows : keys;
+    product_of_keys(product, open);
     if constexpr (Modifier::changes || Modifier::hides)
-      if (modifies) modify(key, hides ? nullptr : top);
-    if (hides) hide(key, top);
+      if (modifies) modify(key, top, open);
+    if (hides) hide(key, top, open);
     return hides || (ordinary && Modifier::hides);
   }
-  /// (keys, width) from rows of keys and a panel (depth, width).
-  void product_of_keys(const TileProduct<S>& whole) const {
-    for (Index v = 0, row = 0; v * step < width; row = seen[v++])
-      if (seen[v] > row) {
+  /// (keys, width) from rows of keys and a panel (depth, width); `top` rises over the first `open` keys only.
+  void product_of_keys(const TileProduct<S>& whole, Index open = attention_keys) const {
+    for (Index v = 0, row = 0; v * step < width;) {
+      const bool first_rows = row < open;
+      const Index end = first_rows ? std::min(open, seen[v]) : seen[v];
+      if (end > row) {
         TileProduct<S> t = whole;
         t.a += row * t.a_row, t.b += v * step, t.c += row * t.ldc + v * step;
         if (t.keep) t.keep += v * step;
-        if (t.top) t.top += v * step;
-        tile_product(t, seen[v] - row, width - v * step);
+        t.top = t.top && first_rows ? t.top + v * step : nullptr;
+        tile_product(t, end - row, width - v * step);
+        row = end;
       }
+      if (row >= seen[v]) ++v;
+    }
   }
   /// A panel (rows, width) from columns of keys and a panel (keys, width).
   void product_over_keys(const TileProduct<S>& whole, Index rows, TileZeros zeros) const {
@@ -141,20 +154,24 @@ struct AttentionBlock {
 
   /// Scores to exp(score - top), where `running.before` was the largest score of the tiles before; `shrink` is what
   /// their exponentials must be multiplied with.
-  void exponentiate(RunningSoftmax<S>& running) {
+  template <class Statistics>
+  void exponentiate(RunningSoftmax<S>& running, Statistics& statistics) {
     for (Index at = 0; at < width; at += step) {
       const Vector before = simd::load(running.before + at), now = simd::load(running.top + at);
       const Vector shift = shift_of(now);
       const Vector factor = simd::select(now == before, simd::all<Vector>(S(1)), simd::exp_nonpositive(before - shift));
+      auto sums = statistics.rise(at, before, now, factor, simd::load(running.sum + at));
       Vector added = {};
       S* x = scores + at;
       const Index row = width;
 #pragma GCC unroll 4
       for (Index j = seen[at / step]; j > 0; --j, x += row) {
-        const Vector e = simd::exp_nonpositive(simd::load(x) - shift);
+        const Vector distance = simd::load(x) - shift, e = simd::exp_nonpositive(distance);
+        statistics.see(seen[at / step] - j, distance, e, sums);
         added += e;
         simd::store(x, e);
       }
+      statistics.keep(at, sums);
       simd::store(running.sum + at, simd::multiply_add(simd::load(running.sum + at), factor, added));
       simd::store(running.before + at, now);
       simd::store(running.shrink + at, factor);
@@ -249,8 +266,8 @@ struct AttentionBlock {
     const int i = static_cast<int>(first + at) + lane, last = static_cast<int>(p.queries) - 1;
     return {static_cast<int>(b), static_cast<int>(h), i < last ? i : last, static_cast<int>(key)};
   }
-  /// score_mod, then mask_mod; raises `top`, if given.
-  ATTEND_OUT_OF_LINE ATTEND_FLATTEN void modify(Index key, S* top) {
+  /// score_mod, then mask_mod; `top`, if given, rises over the first `open` keys.
+  ATTEND_OUT_OF_LINE ATTEND_FLATTEN void modify(Index key, S* top, Index open) {
     for (Index at = 0; at < width; at += step) {
       Vector largest = top ? simd::load(top + at) : Vector{};
       for (Index j = 0, x = at; j < seen[at / step]; ++j, x += width) {
@@ -266,7 +283,7 @@ struct AttentionBlock {
             score[l] = modifier.mask(index_of(at, l, key + j)) ? score[l] : nothing;
         const Vector changed = simd::load(score);
         simd::store(scores + x, changed);
-        largest = simd::select(changed > largest, changed, largest);
+        if (j < open) largest = simd::select(changed > largest, changed, largest);
       }
       if (top) simd::store(top + at, largest);
     }
@@ -279,8 +296,8 @@ struct AttentionBlock {
     for (Index j = 0; j < keys; ++j)
       for (Index i = 0; i < width; ++i) scores[j * width + i] = i < count ? bias[i * of_query + j * of_key] : S(0);
   }
-  /// -inf where the mask forbids; raises `top`.
-  void hide(Index key, S* top) {
+  /// -inf where the mask forbids, which it does not among the first `open` keys; `top` rises over the others.
+  void hide(Index key, S* top, Index open) {
     const AttentionMask& m = p.mask;  // the range of tiles has seen to the lengths
     const bool* allowed = m.allowed ? m.allowed + b * m.allowed_stride[0] + h * m.allowed_stride[1] +
                                           first * m.allowed_stride[2] + key * m.allowed_stride[3]
@@ -290,8 +307,8 @@ struct AttentionBlock {
       Vector lane, largest = top ? simd::load(top + at) : Vector{};
       for (Index l = 0; l < step; ++l) lane[l] = static_cast<S>(at + l);
       const Index some = std::min(step, count - at);  // the vector's queries
-      S* x = scores + at;
-      for (Index j = 0; j < seen[at / step]; ++j, x += width) {
+      S* x = scores + open * width + at;
+      for (Index j = open; j < seen[at / step]; ++j, x += width) {
         const Index from = std::clamp<Index>(key + j - m.highest - first, 0, width);
         const Index to = ignored && ignored[j * m.ignored_stride[1]]
                              ? 0

@@ -30,6 +30,11 @@ struct AttentionMask {
   bool all(Index first, Index last, Index from_key, Index to_key) const {
     return !allowed && !ignored && from_key - last >= lowest && to_key - 1 - first <= highest;
   }
+  /// How many keys from `from_key` on, at least, all of these queries may attend to.
+  Index open_keys(Index first, Index last, Index from_key, Index to_key) const {
+    if (allowed || ignored || from_key - last < lowest) return 0;
+    return std::clamp<Index>(first + highest - from_key + 1, 0, to_key - from_key);
+  }
   bool may_attend(Index b, Index h, Index i, Index j) const {
     if (j >= keys) return true;
     return j - i >= lowest && j - i <= highest && (!lengths || j < lengths[b]) &&

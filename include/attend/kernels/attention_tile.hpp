@@ -144,15 +144,18 @@ template <class S>
 bool all_finite(const S* x, Index rows, Index columns, Index stride) {
   using V = simd::Vector<S>;
   constexpr Index lanes = simd::lanes<S>;
-  V sum = {};
+  V sum[4] = {};  // one would make a chain of all additions
   S rest = 0;
   for (Index i = 0; i < rows; ++i) {
     Index j = 0;
-    for (; j + lanes <= columns; j += lanes) sum = simd::multiply_add(simd::load(x + i * stride + j), V{}, sum);
+    for (; j + 4 * lanes <= columns; j += 4 * lanes)
+#pragma GCC unroll 4
+      for (Index v = 0; v < 4; ++v)
+        sum[v] = simd::multiply_add(simd::load(x + i * stride + j + v * lanes), V{}, sum[v]);
+    for (; j + lanes <= columns; j += lanes) sum[0] = simd::multiply_add(simd::load(x + i * stride + j), V{}, sum[0]);
     for (; j < columns; ++j) rest += x[i * stride + j] * S(0);
   }
-  for (Index l = 0; l < lanes; ++l) rest += sum[l];
-  return rest == S(0);
+  return rest + simd::sum_of_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) == S(0);
 }
 
 }  // namespace detail

@@ -1,0 +1,77 @@
+/// Blocks of queries in turns: some of them go through a block of keys one after another while it is near, then through
+/// the next.
+#ifndef ATTEND_KERNELS_ATTENTION_TURNS
+#define ATTEND_KERNELS_ATTENTION_TURNS
+#include "attend/kernels/attention_block.hpp"
+
+#define ATTEND_KERNELS "attend/kernels/attention_turns.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+namespace detail {
+
+constexpr Index attention_turns = 4;
+
+/// The blocks of queries of all heads that read one key head, those at the same queries side by side, in runs of up to
+/// `attention_turns`, which are the units of work: shorter ones where there is little work.
+template <class S>
+struct AttentionUnits {
+  static constexpr Index lanes = attention_queries<S>;
+  struct Unit {
+    Index b, key_head, begin, end;  // blocks [begin, end)
+  };
+  Index key_heads, group, blocks, per_head, count;
+
+  explicit AttentionUnits(const AttentionProblem<S>& p)
+      : key_heads(p.key_heads), group(p.heads / p.key_heads), blocks((p.queries + lanes - 1) / lanes * group) {
+    const Index turns = std::clamp<Index>(p.batch * key_heads * blocks / 16, 1, attention_turns);
+    per_head = (blocks + turns - 1) / turns;
+    count = p.batch * key_heads * per_head;
+  }
+  Unit operator[](Index unit) const {
+    const Index at = unit % per_head, head = unit / per_head;
+    return {head / key_heads, head % key_heads, at * blocks / per_head, (at + 1) * blocks / per_head};
+  }
+  Index head(const Unit& unit, Index block) const { return unit.key_head * group + block % group; }
+  Index first_query(Index block) const { return block / group * lanes; }
+  /// Queries of a unit.
+  Index queries() const { return lanes * ((blocks + per_head - 1) / std::max<Index>(1, per_head)); }
+};
+
+/// The ordinary keys that any of `count` blocks, block(n), may see.
+template <class F>
+AttentionMask::Range common_range(Index count, const F& block) {
+  AttentionMask::Range common{std::numeric_limits<Index>::max(), 0};
+  for (Index n = 0; n < count; ++n) {
+    const AttentionMask::Range r = block(n).range;
+    if (r.begin < r.end) common = {std::min(common.begin, r.begin), std::max(common.end, r.end)};
+  }
+  return common;
+}
+/// Calls step(n, first key, number of keys) for each tile of the n-th block, a block of keys at a time.
+template <class F, class Step>
+void take_turns(Index count, const F& block, const Step& step) {
+  const AttentionMask::Range range = common_range(count, block);
+  for (Index from = range.begin / attention_keys * attention_keys; from < range.end; from += attention_keys)
+    for (Index n = 0; n < count; ++n) block(n).tile_at(from, [&](Index key, Index keys) { step(n, key, keys); });
+  for (Index n = 0; n < count; ++n) block(n).for_each_appended_tile([&](Index key, Index keys) { step(n, key, keys); });
+}
+
+/// Asks for rows [from, to) ahead of their use, to be written if T is not constant.
+template <class T>
+ATTEND_INLINE void fetch_rows(const HeadRows<T>& rows, Index b, Index h, Index from, Index to, Index columns) {
+  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+  for (Index i = from; i < to; ++i)
+    for (Index d = 0; d < columns; d += line)
+      if constexpr (std::is_const_v<T>)
+        __builtin_prefetch(rows.at(b, i, h) + d, 0, 2);
+      else
+        __builtin_prefetch(rows.at(b, i, h) + d, 1);
+}
+
+}  // namespace detail
+
+ATTEND_END_ISA
+#endif
