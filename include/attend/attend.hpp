@@ -34,6 +34,7 @@
 #include "attend/functional/attention.hpp"
 #include "attend/functional/attention_mask.hpp"
 #include "attend/functional/attention_scores.hpp"
+#include "attend/functional/attention_statistics.hpp"
 #include "attend/functional/bias_table.hpp"
 #include "attend/functional/concat.hpp"
 #include "attend/functional/convolution.hpp"

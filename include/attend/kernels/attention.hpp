@@ -71,6 +71,7 @@ struct AttentionForward {
     const S* value = p.value.at(block.b, key, p.key_head(block.h));
     TileProduct<S> product{value, 1, p.value.position, block.scores, block.width, sum_v, block.width, keys};
     product.keep = running.shrink;
+    product.fetch = block.fetch;
     block.product_over_keys(product, p.value_dim,
                             block.zeros_if(hides, TileZeros::of_b, value, keys, p.value_dim, p.value.position));
   }
@@ -105,12 +106,15 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
   using Turn = detail::AttentionForward<S, Modifier, Statistics>;
   constexpr Index lanes = Turn::lanes, turns = detail::attention_turns;
   const detail::AttentionUnits<S> units(p);
+  const bool few_keys = p.mask.keys < 112;  // little to compute for each number that is read
   parallel_for(units.count, detail::attention_grain(p, units.queries()), [&](Index begin, Index end) {
     const Index scratch = Turn::scratch(p, statistics);
     const auto memory = make_buffer<S>(Turn::Block::tile_size + turns * scratch);
     std::optional<Turn> turn[turns];
     for (Index n = 0; n < turns; ++n)
       turn[n].emplace(p, modifier, statistics, memory.get() + Turn::Block::tile_size + n * scratch, memory.get());
+    FetchQueue queue;
+    for (Index n = 0; n < turns; ++n) turn[n]->block.fetch = few_keys ? &queue : nullptr;
     const auto block = [&](Index n) -> const auto& { return turn[n]->block; };
     for (Index unit = begin; unit < end; ++unit) {
       const auto here = units[unit], next = units[std::min(unit + 1, units.count - 1)];
@@ -118,29 +122,31 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
       for (Index n = 0; n < count; ++n)
         turn[n]->start(here.b, units.head(here, here.begin + n), units.first_query(here.begin + n));
       const auto range = detail::common_range(count, block);
-      /// Rows are far apart in memory. Asks ahead, a part with each tile, for the next block of keys and values, this
-      /// unit's output and the next unit's queries.
+      /// This unit's output, the next unit's queries and the next head's keys and values, a part with each tile.
       const auto fetch = [&](Index n, Index key, Index keys) {
-        const Index from_key = key / attention_keys * attention_keys, beyond = from_key + attention_keys;
-        const bool last = beyond >= range.end;
-        const auto& of = last ? next : here;
-        const Index at =
-            last ? p.mask.range(of.b, units.first_query(of.begin), units.first_query(of.begin)).begin : beyond;
-        const Index from = at + n * attention_keys / count, to = at + (n + 1) * attention_keys / count;
-        detail::fetch_rows(p.key, of.b, of.key_head, from, std::min(to, p.mask.keys), p.dim);
-        detail::fetch_rows(p.value, of.b, of.key_head, from, std::min(to, p.mask.keys), p.value_dim);
-        const auto share = [&](Index up_to) { return (up_to - range.begin) * lanes / (range.end - range.begin); };
-        const Index first = share(key), after = share(key + keys);
-        const auto queries = [&](Index query, Index part) { return std::min(query + part, p.queries); };
-        const Index mine = block(n).first;
-        detail::fetch_rows(output, here.b, block(n).h, mine + first, queries(mine, after), p.value_dim);
-        if (next.begin + n >= next.end) return;
-        const Index theirs = units.first_query(next.begin + n);
-        detail::fetch_rows(p.query, next.b, units.head(next, next.begin + n), theirs + first, queries(theirs, after),
-                           p.dim);
+        const auto share = [&](Index of, Index up_to) {
+          return of * (up_to - range.begin) / (range.end - range.begin);
+        };
+        const Index first = share(lanes, key), after = share(lanes, key + keys), mine = block(n).first;
+        queue.clear();
+        detail::add_rows(queue, output, here.b, block(n).h, mine + first, std::min(mine + after, p.queries),
+                         p.value_dim);
+        if (next.begin + n < next.end) {
+          const Index theirs = units.first_query(next.begin + n), h = units.head(next, next.begin + n);
+          detail::add_rows(queue, p.query, next.b, h, theirs + first, std::min(theirs + after, p.queries), p.dim);
+        }
+        const auto head = units[std::min(unit + units.per_head, units.count - 1)];
+        const Index number = here.begin + n, from = number * p.mask.keys / units.blocks,
+                    all = (number + 1) * p.mask.keys / units.blocks - from;
+        if (head.b != here.b || head.key_head != here.key_head) {
+          const Index begin_key = from + share(all, key), end_key = from + share(all, key + keys);
+          detail::add_rows(queue, p.key, head.b, head.key_head, begin_key, end_key, p.dim);
+          detail::add_rows(queue, p.value, head.b, head.key_head, begin_key, end_key, p.value_dim);
+        }
+        queue.spread((keys + p.value_dim) / detail::tile_rows);
       };
       detail::take_turns(count, block, [&](Index n, Index key, Index keys) {
-        if (key < p.mask.keys) fetch(n, key, keys);
+        if (few_keys && key < p.mask.keys) fetch(n, key, keys);
         turn[n]->tile(key, keys);
       });
       for (Index n = 0; n < count; ++n) turn[n]->finish(output, maximum, inverse_sum);
@@ -261,11 +267,6 @@ class AttentionBackward {
       const Index count = std::min(turns, all - first);
       for (Index n = 0; n < count; ++n) turn_[n]->start(g, b, head(first + n), query(first + n));
       take_turns(count, block, [&](Index n, Index key, Index keys) {
-        const Index next = key / attention_keys * attention_keys + attention_keys;
-        const Index from = next + n * attention_keys / count,
-                    to = std::min(next + (n + 1) * attention_keys / count, p.mask.keys);
-        fetch_rows(p.key, b, key_head, from, to, p.dim);
-        fetch_rows(p.value, b, key_head, from, to, p.value_dim);
         tile(*turn_[n], key, keys, bias_gradient, key_sum, value_sum);
       });
       for (Index n = 0; n < count; ++n)

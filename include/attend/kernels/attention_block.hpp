@@ -53,6 +53,7 @@ struct AttentionBlock {
   S* query;                                  // (dim, width), scaled
   S* scores;                                 // (attention_keys, width)
   S* raw;                                    // (attention_keys, width): before the user's score_mod
+  FetchQueue* fetch = nullptr;               // asked in the products of the forward pass
 
   /// Blocks that take turns may share the memory of their tiles.
   AttentionBlock(const AttentionProblem<S>& problem, const Modifier& user, S* panel, S* tile)
@@ -99,6 +100,7 @@ struct AttentionBlock {
       seen[v] = hides ? std::min(keys, (visible + tile_rows - 1) / tile_rows * tile_rows) : keys;
     }
     TileProduct<S> product{p.key.at(b, key, p.key_head(h)), p.key.position, 1, query, width, scores, width, p.dim};
+    product.fetch = fetch;
     alignas(64) S ones[lanes];
     if (ordinary && p.bias) {
       load_bias(key, keys);

@@ -6,7 +6,7 @@
 #define ATTEND_KERNELS_ATTENTION_TILE
 #include <limits>
 
-#include "attend/core/tensor.hpp"
+#include "attend/kernels/fetch_queue.hpp"
 #include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
@@ -39,8 +39,9 @@ struct TileProduct {
   S* c;  // rows of ldc
   Index ldc;
   Index depth;
-  const S* keep = nullptr;  // a factor of each column; none: C is written over
-  S* top = nullptr;         // of each column: raised to the largest element of C
+  const S* keep = nullptr;      // a factor of each column; none: C is written over
+  S* top = nullptr;             // of each column: raised to the largest element of C
+  FetchQueue* fetch = nullptr;  // asked between the tiles of registers
 };
 
 template <int rows, int vectors, class S>
@@ -89,8 +90,11 @@ ATTEND_OUT_OF_LINE void tile_product_rows(const TileProduct<S>& t, Index first, 
 }
 template <int vectors, class S>
 void tile_product_columns(const TileProduct<S>& t, Index rows, Index column) {
-  const Index whole = rows / tile_rows * tile_rows;
-  if (whole > 0) tile_product_rows<tile_rows, vectors>(t, 0, whole, column);
+  const Index whole = rows / tile_rows * tile_rows, step = t.fetch ? Index(tile_rows) : std::max<Index>(1, whole);
+  for (Index i = 0; i < whole; i += step) {
+    if (t.fetch) t.fetch->ask();
+    tile_product_rows<tile_rows, vectors>(t, i, i + step, column);
+  }
   Index i = whole;
   if (tile_rows > 4 && i + 4 <= rows) {
     tile_product_rows<4, vectors>(t, i, i + 4, column);

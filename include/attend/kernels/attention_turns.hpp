@@ -59,16 +59,9 @@ void take_turns(Index count, const F& block, const Step& step) {
   for (Index n = 0; n < count; ++n) block(n).for_each_appended_tile([&](Index key, Index keys) { step(n, key, keys); });
 }
 
-/// Asks for rows [from, to) ahead of their use, to be written if T is not constant.
 template <class T>
-ATTEND_INLINE void fetch_rows(const HeadRows<T>& rows, Index b, Index h, Index from, Index to, Index columns) {
-  constexpr Index line = 64 / static_cast<Index>(sizeof(T));
-  for (Index i = from; i < to; ++i)
-    for (Index d = 0; d < columns; d += line)
-      if constexpr (std::is_const_v<T>)
-        __builtin_prefetch(rows.at(b, i, h) + d, 0, 2);
-      else
-        __builtin_prefetch(rows.at(b, i, h) + d, 1);
+void add_rows(FetchQueue& queue, const HeadRows<T>& rows, Index b, Index h, Index from, Index to, Index columns) {
+  for (Index i = from; i < to; ++i) queue.add(rows.at(b, i, h), columns);
 }
 
 }  // namespace detail
