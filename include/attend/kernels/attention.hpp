@@ -62,7 +62,7 @@ struct AttentionForward {
     rows.start();
     std::fill_n(sum_v, block.p.value_dim * block.width, S(0));
   }
-  void tile(Index key, Index keys) {
+  ATTEND_OUT_OF_LINE void tile(Index key, Index keys) {
     const AttentionProblem<S>& p = block.p;
     const bool hides = block.score(key, keys, running.top);
     rows.see_scores(block, key, keys);
@@ -292,7 +292,7 @@ class AttentionBackward {
                       simd::store_part(to, simd::load_part(to, n) + v, n);
                   });
   }
-  void tile(Turn& turn, Index key, Index keys, S* bias_gradient, S* key_sum, S* value_sum) {
+  ATTEND_OUT_OF_LINE void tile(Turn& turn, Index key, Index keys, S* bias_gradient, S* key_sum, S* value_sum) {
     Block& block = turn.block;
     const Index b = block.b, width = block.width, key_head = p.key_head(block.h);
     const bool hides = block.score(key, keys, nullptr);
