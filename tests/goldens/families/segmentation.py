@@ -118,6 +118,8 @@ class UNet(nn.Module):
 
 def segmentation():
     f = Family("segmentation")
+    import torchvision
+    assert str(torchvision.__version__).split("+")[0] == "0.28.0", f"torchvision is {torchvision.__version__}"
     from timm.layers import create_attn
     from torchvision.models.segmentation import deeplabv3_resnet50
     deeplab = deeplabv3_resnet50(weights=None, weights_backbone=None, num_classes=7, aux_loss=False)
