@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "attend/core/large_memory.hpp"
+#include "attend/core/recycler.hpp"
 #include "attend/core/tensor_view.hpp"
 #include "attend/kernels/attention_problem.hpp"
 
@@ -34,9 +34,9 @@ class KeyValueCache {
   explicit KeyValueCache(const KeyValueCacheOptions& options)
       : options_(checked(options)),
         lengths_(static_cast<std::size_t>(options_.batch), 0),
-        keys_(make_large_buffer<S>(
+        keys_(make_buffer<S>(
             element_count(Shape<4>{options_.batch, options_.num_heads, options_.max_length, options_.head_dim}))),
-        values_(make_large_buffer<S>(
+        values_(make_buffer<S>(
             element_count(Shape<4>{options_.batch, options_.num_heads, options_.max_length, options_.value_dim}))) {}
   KeyValueCache(const KeyValueCache& other) : KeyValueCache(other.options_) { take(other, identity()); }
   KeyValueCache& operator=(const KeyValueCache& other) {

@@ -129,7 +129,9 @@ auto call_for_tensors(const Self& layer, const Options& options, const First& fi
   using Result = decltype(call(layer, options, first, in...));
   if constexpr (IsVariable<Result>::value && !IsVariable<First>::value) {
     if constexpr (std::is_same_v<VariableOf<First>, Result>) {
-      Tensor<typename Result::Scalar, Result::rank> y(shape_of(first));
+      using S = typename Result::Scalar;
+      Tensor<S, Result::rank> y(shape_of(first));
+      prefer_large_pages(y.data(), static_cast<std::size_t>(y.size()) * sizeof(S));
       call_into(y, layer, options, first, in...);
       return y;
     } else

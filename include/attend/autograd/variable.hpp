@@ -49,6 +49,7 @@ class Variable {
   /// A copy of the values.
   Tensor<S, R> tensor() const {
     Tensor<S, R> copy(shape_);
+    detail::prefer_large_pages(copy.data(), static_cast<std::size_t>(copy.size()) * sizeof(S));
     std::copy_n(data_, copy.size(), copy.data());
     return copy;
   }

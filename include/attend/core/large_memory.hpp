@@ -1,29 +1,43 @@
 #pragma once
+#include <cstddef>
+#include <cstdint>
+#include <new>
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
 
-#include "attend/core/recycler.hpp"
+#include "attend/core/namespace.hpp"
 
 ATTEND_BEGIN
+namespace detail {
 
-/// Memory that is kept for long and read in long runs: from some megabytes on, the system is asked for pages of 2 MB, which
-/// it reads up to a fifth faster (fewer page walks, and the processor fetches ahead across more). Otherwise, and where
-/// there are no such pages, as make_buffer.
-template <class S>
-std::shared_ptr<S> make_large_buffer(Index count) {
-#ifdef __linux__
-  constexpr std::size_t page = std::size_t(2) << 20;
-  const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(S);
-  if (bytes >= 2 * page) {
-    const std::size_t whole = (bytes + page - 1) / page * page;
-    std::shared_ptr<S> memory(static_cast<S*>(::operator new (whole, std::align_val_t{page})),
-                              [](S* p) { ::operator delete (p, std::align_val_t{page}); });
-    ::madvise(memory.get(), whole, MADV_HUGEPAGE);  // a wish: refused, the pages are small
-    return memory;
-  }
-#endif
-  return make_buffer<S>(count);
+constexpr std::size_t large_page = std::size_t(2) << 20;
+inline std::align_val_t memory_alignment(std::size_t bytes) {
+  return std::align_val_t{bytes >= large_page ? large_page : 64};
 }
 
+/// From 2 MB on, the system is asked for pages of 2 MB for what is not yet touched of this memory: one page fault
+/// instead of 512, fewer page walks, and the processor fetches ahead across more.
+inline void prefer_large_pages(void* memory, std::size_t bytes) {
+#ifdef __linux__
+  if (bytes < large_page) return;
+  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + large_page - 1) / large_page * large_page,
+             end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / large_page * large_page;
+  if (begin < end)  // a wish: refused, the pages are small
+    ::madvise(reinterpret_cast<void*>(begin), static_cast<std::size_t>(end - begin), MADV_HUGEPAGE);
+#else
+  static_cast<void>(memory), static_cast<void>(bytes);
+#endif
+}
+/// Memory from the system, aligned to cache lines, or to the pages that it prefers, of which `used` bytes will be touched.
+inline void* new_memory(std::size_t bytes, std::size_t used) {
+  void* const memory = ::operator new(bytes, memory_alignment(bytes));
+  prefer_large_pages(memory, used);
+  return memory;
+}
+inline void delete_memory(void* memory, std::size_t bytes) noexcept {
+  ::operator delete(memory, memory_alignment(bytes));
+}
+
+}  // namespace detail
 ATTEND_END

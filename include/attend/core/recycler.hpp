@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "attend/core/large_memory.hpp"
 #include "attend/core/tensor.hpp"
 
 ATTEND_BEGIN
@@ -26,7 +27,7 @@ class Recycler {
         return block;
       }
     }
-    return ::operator new(size.bytes, std::align_val_t(64));
+    return detail::new_memory(size.bytes, bytes);
   }
   static void give_back(void* memory, std::size_t bytes) noexcept {
     const SizeClass size = size_class(bytes);
@@ -38,7 +39,7 @@ class Recycler {
         return;
       }
     }
-    ::operator delete(memory, std::align_val_t(64));
+    detail::delete_memory(memory, size.bytes);
   }
   /// Frees what is held: this thread's at once, another thread's at its next use of the recycler or its end.
   static void release() {
@@ -64,8 +65,11 @@ class Recycler {
     std::size_t held = 0;
     unsigned generation = 0;
     void clear() noexcept {
-      for (Block*& block : head)
-        while (block) ::operator delete(std::exchange(block, block->next), std::align_val_t(64));
+      for (std::size_t index = 0; index < head.size(); ++index)
+        while (Block* const block = head[index]) {
+          head[index] = block->next;
+          detail::delete_memory(block, class_bytes(index));
+        }
       held = 0;
     }
     void poison() noexcept {
