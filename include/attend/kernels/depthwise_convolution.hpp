@@ -30,8 +30,9 @@ struct Line {
   GemmEpilogue<S> epilogue;  // of this line
 };
 
-/// Results j ... j + n - 1, whose columns [u0, u1) of taps lie inside: they share the loads of the taps.
-template <int n, class S>
+/// Results j ... j + n - 1, whose columns [u0, u1) of taps lie inside: they share the loads of the taps, and where `slides`
+/// (three columns side by side, a step of one) those of x.
+template <int n, bool slides, class S>
 ATTEND_OUT_OF_LINE void columns(const Line<S>& line, Index j, Index u0, Index u1) {
   using V = simd::Vector<S>;
   constexpr Index lanes = simd::lanes<S>;
@@ -44,11 +45,21 @@ ATTEND_OUT_OF_LINE void columns(const Line<S>& line, Index j, Index u0, Index u1
     V sum[n] = {};
     for (Index t = 0; t < line.rows; ++t) {
       const S *from = x + t * line.x_row + c, *tap = w + t * line.w_row + c;
-      for (Index u = u0; u < u1; ++u, from += x_column, tap += line.w_column) {
-        const V factor = load(tap);
+      if constexpr (slides) {
+        const V factor[3] = {load(tap), load(tap + line.w_column), load(tap + 2 * line.w_column)};
 #pragma GCC unroll 8
-        for (int q = 0; q < n; ++q) sum[q] = simd::multiply_add(factor, load(from + q * next), sum[q]);
-      }
+        for (int q = 0; q < n + 2; ++q) {
+          const V v = load(from + q * pixel);
+#pragma GCC unroll 8
+          for (int u = 0; u < 3; ++u)
+            if (q >= u && q - u < n) sum[q - u] = simd::multiply_add(factor[u], v, sum[q - u]);
+        }
+      } else
+        for (Index u = u0; u < u1; ++u, from += x_column, tap += line.w_column) {
+          const V factor = load(tap);
+#pragma GCC unroll 8
+          for (int q = 0; q < n; ++q) sum[q] = simd::multiply_add(factor, load(from + q * next), sum[q]);
+        }
     }
     const V bias = line.epilogue.bias ? load(line.epilogue.bias + c) : V{};
     const V scale = line.epilogue.scale ? load(line.epilogue.scale + c) : simd::all<V>(S(1));
@@ -78,18 +89,20 @@ void run(const Line<S>& line) {
   const auto whole = [&](Index j) {  // all columns of taps inside the source
     return j * line.x_step + taps.offset >= 0 && j * line.x_step + taps.offset + taps.span() < line.x_width;
   };
+  const bool slides = taps.count == 3 && taps.offset_step == 1 && line.x_step == 1;
   for (Index j = 0; j < line.count;) {
     if (j + 6 <= line.count && whole(j) && whole(j + 5)) {
-      columns<6>(line, j, 0, taps.count);
+      slides ? columns<6, true>(line, j, 0, 3) : columns<6, false>(line, j, 0, taps.count);
       j += 6;
     } else if (j + 3 <= line.count && whole(j) && whole(j + 2)) {
-      columns<3>(line, j, 0, taps.count);
+      columns<3, false>(line, j, 0, taps.count);
       j += 3;
     } else {
       const auto [u0, u1] = taps.inside(j, line.x_step, line.x_width);
-      columns<1>(line, j++, u0, u1);
+      columns<1, false>(line, j++, u0, u1);
     }
   }
+  line.epilogue.activate(line.count, line.channels, line.y, line.y_step * line.channels);
 }
 
 inline Index grain(Index line) { return std::max<Index>(1, 32768 / std::max<Index>(1, line)); }

@@ -239,7 +239,7 @@ AnyRows<S> any_rows(const A& a) {
   return {&a, block_of<S, A>, A::side, A::in_place};
 }
 
-constexpr Index most_tiles = 12;  // above one another in a block of A
+constexpr Index most_tiles = 16;  // above one another in a block of A
 
 /// All of k for rows [row, row_end) and columns [col, col_end) of C; col and col_end lie on strips.
 template <class S>
@@ -315,22 +315,33 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
                    std::min<Index>(vectors * lanes<S>, n - j),
                    alpha,
                    k0 > 0 || beta != S(0),
-                   a.in_place && j == col,
+                   false,
                    k0 + depth >= k && !epilogue.nothing(),
                    epilogue.at(row, j)};
+      // What of B comes after this strip: the next one, or the first of the next block of k, or of the next group.
+      const bool last_strip = j + vectors * lanes<S> >= col_end;
+      const Index next_k0 = !last_strip ? k0 : blocks.end(k0) < k ? blocks.end(k0) : 0;
+      const Index next_col = !last_strip ? j + vectors * lanes<S> : next_k0 > 0 ? col : col_end;
+      Index any_ld = 0;
+      const S* const next = next_col >= b.in_place_cols && next_col < padded<S>(n)
+                                ? b.at(next_k0, blocks.end(next_k0) - next_k0, next_col, vectors, any_ld)
+                                : nullptr;
       constexpr int most = static_cast<int>(tile_rows);
       if (whole > 0) {
         const auto kernel = skips_zeros           ? of_width<1, Side::plain, true, S>(vectors)
                             : side == Side::plain ? of_width<most, Side::plain, false, S>(vectors)
                                                   : of_width<most, Side::transposed, false, S>(vectors);
         for (Index i = 0; i < whole; i += height) {
+          if (next) tile.fetch(next, whole / height, i / height);
           const auto place = a.pieces ? places[i / height] : Pieces::elsewhere;
           const bool whole_rows = place == Pieces::elsewhere;
           tile.a = whole_rows ? block + (side == Side::plain ? i * lda : i) : tiles[i / height];
           tile.lda = whole_rows ? lda : a.pieces->ld[place];
           tile.pieces = whole_rows ? nullptr : pieces[place];
           tile.piece_count = whole_rows ? 1 : piece_count[place];
+          tile.fetches = j == col && (a.in_place || place == Pieces::in_place);
           kernel(tile);
+          if (tile.finishes) epilogue.activate(tile.rows, tile.cols, tile.c, ldc);
           tile.c += height * ldc;
           tile.epilogue = tile.epilogue.at(height, 0);
         }
@@ -338,10 +349,12 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
       }
       if (rest > 0) {
         tile.rows = rest, tile.a = last, tile.lda = tail_height, tile.fetches = false;
+        tile.lines = 0;
         const auto kernel = rest == 1   ? of_width<1, Side::plain, false, S>(vectors)
                             : rest <= 4 ? of_width<4, Side::transposed, false, S>(vectors)
                                         : of_width<most, Side::transposed, false, S>(vectors);
         kernel(tile);
+        if (tile.finishes) epilogue.activate(rest, tile.cols, tile.c, ldc);
       }
       j += vectors * lanes<S>;
     }
@@ -355,24 +368,32 @@ void multiply(bool skips_zeros, Index m, Index n, Index k, S alpha, const AnyRow
               S* c, Index ldc, const GemmEpilogue<S>& epilogue = {}) {
   constexpr Index height = gemm_tile::tile_rows, step = gemm_tile::tile_vectors * gemm_tile::lanes<S>;
   const Index all_cols = padded<S>(n), largest = most_tiles * height;
+  const double operations = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   const double elements = static_cast<double>(n) * static_cast<double>(k);  // of B: few rows of A wait for them
-  const bool worth_threads =
-      num_threads() > 1 && (2.0 * static_cast<double>(m) * elements > 4e6 || elements > 1e6 / sizeof(S));
-  Index block = largest, groups = 1;
+  const Index threads = num_threads();
+  const bool worth_threads = threads > 1 && (operations > 4e6 || elements > 1e6 / sizeof(S));
+  // Every block of rows reads all of B, every group of strips all of A: few blocks of rows, and as many groups as
+  // keep the threads busy to the end.
+  const Index strips = std::max<Index>(1, (all_cols / gemm_tile::lanes<S> + 1) / gemm_tile::tile_vectors);
+  Index row_blocks = (m + largest - 1) / largest, groups = 1;
   if (worth_threads) {
-    const Index tasks = 4 * num_threads();
-    block = std::clamp<Index>((m / tasks + height - 1) / height * height, height, largest);
-    groups = std::clamp<Index>(tasks * block / (m + block), 1, std::max<Index>(1, all_cols / step - 1));
+    const Index tasks = std::clamp<Index>(static_cast<Index>(operations / 2e6), threads, 16 * threads);
+    row_blocks = std::max(row_blocks, std::min(tasks, m / 96));
+    groups = std::min(strips, (tasks + row_blocks - 1) / row_blocks);
+    const Index few = std::min<Index>(tasks, 8 * threads);
+    if (row_blocks * groups < few) row_blocks = std::min((few + groups - 1) / groups, (m + height - 1) / height);
   }
-  const Index row_blocks = (m + block - 1) / block, strips = std::max<Index>(1, all_cols / step - 1),
+  const Index block = ((m + row_blocks - 1) / row_blocks + height - 1) / height * height,
               per_group = (strips + groups - 1) / groups;
-  groups = (strips + per_group - 1) / per_group;
+  row_blocks = (m + block - 1) / block, groups = (strips + per_group - 1) / per_group;
   const auto part = [&](Index begin, Index end) {
     const KBlocks blocks(k);
     const Index rows = std::min(m, block);
     const Scratch<S> scratch(blocks.depth * ((a.in_place ? 0 : rows + height) + height + (skips_zeros ? rows : 0)));
     for (Index task = begin; task < end; ++task) {
-      const Index row = task / groups * block, group = task % groups;
+      // neighbouring tasks share the smaller of A and B
+      const Index row = (m > n ? task / groups : task % row_blocks) * block,
+                  group = m > n ? task % groups : task / row_blocks;
       multiply_part(skips_zeros, row, std::min(m, row + block), group * per_group * step,
                     group + 1 == groups ? all_cols : (group + 1) * per_group * step, n, k, alpha, a, b, beta, c, ldc,
                     epilogue, scratch.get());

@@ -6,6 +6,7 @@
 #ifndef ATTEND_KERNELS_GEMM_TILE
 #define ATTEND_KERNELS_GEMM_TILE
 #include <cstring>
+#include <limits>
 
 #include "attend/core/tensor.hpp"
 #include "attend/simd/vector.hpp"
@@ -19,7 +20,7 @@ struct GemmPiece {
 };
 
 /// What becomes of the elements of C when they are complete: c scale[column] + bias[column] + residual[row residual_ld +
-/// column], then max(., 0). What is null or false is left out.
+/// column], then max(., 0), then `activation`, which replaces numbers that lie in line. What is null or false is left out.
 template <class S>
 struct GemmEpilogue {
   const S* bias = nullptr;
@@ -27,11 +28,20 @@ struct GemmEpilogue {
   Index residual_ld = 0;
   bool relu = false;
   const S* scale = nullptr;
-  bool nothing() const { return !bias && !residual && !relu && !scale; }
+  void (*activation)(Index count, S* values) = nullptr;
+  bool nothing() const { return !bias && !residual && !relu && !scale && !activation; }
   /// Of the part of C that starts at (row, column).
   GemmEpilogue at(Index row, Index column) const {
-    return {bias ? bias + column : nullptr, residual ? residual + row * residual_ld + column : nullptr, residual_ld,
-            relu, scale ? scale + column : nullptr};
+    return {bias ? bias + column : nullptr,
+            residual ? residual + row * residual_ld + column : nullptr,
+            residual_ld,
+            relu,
+            scale ? scale + column : nullptr,
+            activation};
+  }
+  /// The last step, of rows that are written.
+  void activate(Index rows, Index columns, S* c, Index ldc) const {
+    for (Index i = 0; activation && i < rows; ++i) activation(columns, c + i * ldc);
   }
 };
 ATTEND_END
@@ -50,6 +60,8 @@ constexpr Index tile_rows = 8;     // times 3 vectors of accumulators: 24 of 32 
 constexpr Index tile_rows = 4;  // 12 of 16
 #endif
 constexpr Index tile_vectors = 3;  // the widest tile, in vectors
+template <class S>
+constexpr Index line = 64 / sizeof(S);  // numbers in a line of the cache
 
 using simd::lanes;
 using simd::Vector;
@@ -69,6 +81,13 @@ struct Tile {
   GemmEpilogue<S> epilogue = {};
   const GemmPiece* pieces = nullptr;  // or all of a row in line
   Index piece_count = 1;
+  const S* next = nullptr;  // what B goes on with: `lines` cache lines of it are asked for with each line of A
+  Index lines = 0;
+  /// B goes on at `from` when `tiles` tiles are done, this one among them: each asks for its share.
+  void fetch(const S* from, Index tiles, Index tile) {
+    lines = (ldb + tiles - 1) / tiles;
+    next = from + tile * (depth / line<S>)*lines * line<S>;
+  }
 };
 
 /// Parts of tiles, and ends: from sums in memory, `ld` apart, by the operations of whole tiles.
@@ -118,20 +137,23 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
     a += side == Side::plain ? 1 : lda;
     b += ldb;
   };
-  constexpr Index line = 64 / sizeof(S);
+  const S* next = tile.next;
   for (Index p = 0; p < tile.piece_count; ++p) {
     Index left = tile.depth;
     if (side == Side::plain && tile.pieces) a = tile.a + tile.pieces[p].offset, left = tile.pieces[p].length;
-    if (side == Side::plain && tile.fetches)
-      for (; left >= line; left -= line) {
+    for (; left >= line<S>; left -= line<S>) {
+      if (side == Side::plain && tile.fetches)
         for (int i = 0; i < height; ++i)
           __builtin_prefetch(a + (height + i) * lda);  // of the next tile: too many streams for the hardware
-        for (Index l = 0; l < line; ++l) step();
-      }
+      for (Index i = 0; i < tile.lines; ++i, next += line<S>)
+        __builtin_prefetch(next, 0, 2);  // the second level: the first holds this strip
+      for (Index l = 0; l < line<S>; ++l) step();
+    }
     for (; left > 0; --left) step();
   }
-  if (tile.rows == height && tile.cols == width * lanes<S> && !tile.finishes) {
-    const V alpha = tile.alpha - V{};
+  const bool whole = tile.rows == height && tile.cols == width * lanes<S>;
+  const V alpha = tile.alpha - V{};
+  if (whole && !tile.finishes) {
 #pragma GCC unroll 8
     for (int i = 0; i < height; ++i) {
 #pragma GCC unroll 8
@@ -142,6 +164,25 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
     }
     return;
   }
+  if constexpr (height == tile_rows && width > 1 && side == Side::plain && !skips_zeros)
+    if (whole) {  // as `write`, in registers
+      const GemmEpilogue<S>& end = tile.epilogue;
+      const V least = simd::all<V>(end.relu ? S(0) : -std::numeric_limits<S>::infinity());
+#pragma GCC unroll 8
+      for (int j = 0; j < width; ++j) {
+        const V bias = end.bias ? simd::load(end.bias + j * lanes<S>) : V{};
+        const V scale = end.scale ? simd::load(end.scale + j * lanes<S>) : simd::all<V>(S(1));
+#pragma GCC unroll 8
+        for (int i = 0; i < height; ++i) {
+          S* const to = tile.c + i * tile.ldc + j * lanes<S>;
+          V c = tile.adds ? simd::multiply_add(alpha, sum[i][j], simd::load(to)) : alpha * sum[i][j];
+          c = simd::multiply_add(c, scale, bias);
+          if (end.residual) c += simd::load(end.residual + i * end.residual_ld + j * lanes<S>);
+          simd::store(to, simd::at_least(least, c));
+        }
+      }
+      return;
+    }
   S sums[height * width * lanes<S>];
 #pragma GCC unroll 8
   for (int i = 0; i < height; ++i) {

@@ -247,14 +247,15 @@ void multiply(Index rows, Index k, const S* a, Index lda, const S* b, S* c) {
   for (Index k0 = 0; k0 < k; k0 = blocks.end(k0)) {
     gemm_tile::Tile<S> tile{
         blocks.end(k0) - k0, a + k0, b + k0 * cols, c, lda, cols, cols, height, cols, S(1), k0 > 0, false};
-    Index row = 0;
-    for (; row + height <= rows; row += height) {
+    const Index tiles = rows / height;
+    for (Index i = 0; i < tiles; ++i) {
+      tile.fetch(tile.b + tile.depth * cols, tiles, i);
       gemm_tile::run<height, width, Side::plain, false>(tile);
       tile.a += height * lda;
       tile.c += height * cols;
     }
     if constexpr (height > 4)
-      if (row < rows) tile.rows = 4, gemm_tile::run<4, width, Side::plain, false>(tile);
+      if (tiles * height < rows) tile.rows = 4, tile.lines = 0, gemm_tile::run<4, width, Side::plain, false>(tile);
   }
 }
 
@@ -270,12 +271,15 @@ void convolve(const ConvolutionShape& s, const S* x, const S* packed, const Gemm
               tiles = s.batch * tiles_h * tiles_w;
   if (tiles == 0) return;
 
-  // Blocks of tiles for the second-level cache; if they are few, the threads share the columns of one.
-  const Index most = std::clamp<Index>(196608 / (planes * channels * static_cast<Index>(sizeof(S))) / 8 * 8, 8, 64);
+  // Blocks of tiles for the second-level cache, which holds the weights too, or is left to the tiles so that weights from
+  // further away are read seldom; if they are few, the threads share the columns of one.
+  const Index room = planes * channels * n * static_cast<Index>(sizeof(S)) > 600000 ? 655360 : 229376;
+  const Index most =
+      std::clamp<Index>(room / (planes * (channels + step) * static_cast<Index>(sizeof(S))) / 8 * 8, 8, 64);
   const bool threads = num_threads() > 1 && static_cast<double>(tiles * planes) * static_cast<double>(k * n) > 2e6;
   Index blocks = (tiles + most - 1) / most, groups = 1;
-  const Index strips = std::max<Index>(1, all_cols / step - 1);  // the last has what is left, up to two of them
-  if (threads && blocks < 3 * num_threads()) groups = std::min<Index>(num_threads(), strips);
+  const Index strips = std::max<Index>(1, (all_cols / lanes + 1) / gemm_tile::tile_vectors);
+  if (threads && blocks < 2 * num_threads()) groups = std::min<Index>(num_threads(), strips);
   const Index block = ((tiles + blocks - 1) / blocks + 3) / 4 * 4, per_group = (strips + groups - 1) / groups;
   blocks = (tiles + block - 1) / block, groups = (strips + per_group - 1) / per_group;
   const Index plane_in = block * lda + lanes, plane_out = block * step + lanes;
@@ -329,9 +333,17 @@ void convolve(const ConvolutionShape& s, const S* x, const S* packed, const Gemm
           GemmEpilogue<S> here = epilogue.at(0, col);
           const Index pixel = ((b * s.out_height + i) * s.out_width + j) * n;
           if (here.residual) here.residual += pixel;
-          transform_output<m>(out + t * width, plane_out,
-                              Target<S>{y + pixel + col, s.out_width * n, n, std::min<Index>(m, s.out_height - i),
-                                        std::min<Index>(m, s.out_width - j), std::min(width, n - col), adds, here});
+          const Target<S> to{y + pixel + col,
+                             s.out_width * n,
+                             n,
+                             std::min<Index>(m, s.out_height - i),
+                             std::min<Index>(m, s.out_width - j),
+                             std::min(width, n - col),
+                             adds,
+                             here};
+          transform_output<m>(out + t * width, plane_out, to);
+          for (Index row = 0; row < to.rows; ++row)
+            here.activate(to.columns, to.channels, to.y + row * to.row, to.column);
         }
         col += width;
       }

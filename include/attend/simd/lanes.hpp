@@ -75,6 +75,41 @@ ATTEND_INLINE V select(Mask held, V yes, V no) {
   }
 }
 
+/// x where it is larger than `bound`, or NaN.
+template <class V>
+ATTEND_INLINE V at_least(V bound, V x) {
+#if ATTEND_LEVEL == 3
+  if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
+    return _mm512_max_ps(bound, x);
+  else if constexpr (sizeof(V) == 64)
+    return _mm512_max_pd(bound, x);
+#endif
+#if ATTEND_LEVEL >= 2
+  if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
+    return _mm256_max_ps(bound, x);
+  else if constexpr (sizeof(V) == 32)
+    return _mm256_max_pd(bound, x);
+#endif
+  return select(x < bound, bound, x);
+}
+/// x where it is smaller than `bound`, or NaN.
+template <class V>
+ATTEND_INLINE V at_most(V bound, V x) {
+#if ATTEND_LEVEL == 3
+  if constexpr (sizeof(V) == 64 && sizeof(Scalar<V>) == 4)
+    return _mm512_min_ps(bound, x);
+  else if constexpr (sizeof(V) == 64)
+    return _mm512_min_pd(bound, x);
+#endif
+#if ATTEND_LEVEL >= 2
+  if constexpr (sizeof(V) == 32 && sizeof(Scalar<V>) == 4)
+    return _mm256_min_ps(bound, x);
+  else if constexpr (sizeof(V) == 32)
+    return _mm256_min_pd(bound, x);
+#endif
+  return select(x > bound, bound, x);
+}
+
 /// a b + c, rounded once wherever the instruction set can. Said outright: left to the compiler, the same formula is
 /// fused in one place and not in another, and a row alone differs from the row in a batch.
 template <class V>

@@ -252,8 +252,7 @@ ATTEND_INLINE V normal_distribution(V x) {
     constexpr S c[] = {S(0.135949984),   S(-0.067743808),    S(0.0500261113),   S(-0.0399253964),   S(0.0319623239),
                        S(-0.02476345),   S(0.0181339234),    S(-0.0123533597),  S(0.00801009033),   S(-0.00506736757),
                        S(0.00266244193), S(-0.000978515833), S(0.000600760221), S(-0.000562290312), S(0.000202389667)};
-    V y = select(x < -end, all<V>(-end), x);
-    y = select(y > end, all<V>(end), y);
+    const V y = at_most(all<V>(end), at_least(all<V>(-end), x));
     const V inside = multiply_add(y, polynomial(multiply_add(y * S(2 / 27.04), y, all<V>(-1)), c), all<V>(S(0.5)));
     return select(x > end, all<V>(1), select(x < -end, all<V>(0), inside));
   } else {
