@@ -43,6 +43,63 @@ const V1 none1 = absent<double, 1>();
 V1 random1(Index n, std::uint64_t seed) { return V1(random_tensor<double, 1>({n}, seed)); }
 }  // namespace
 
+TEST(Norm, SumsAndTheirNorms) {
+  for (const Index n : {1, 5, 16, 77, 1100}) {
+    SCOPED_TRACE(n);
+    const Variable<double, 2> x(random_tensor<double, 2>({6, n}, 1)), residual(random_tensor<double, 2>({6, n}, 2));
+    const auto w = random1(n, 3), b = random1(n, 4);
+    const auto sum = x + residual;
+    const auto layer = add_layer_norm(x, residual, w, b, 1e-5);
+    const auto root = add_rms_norm(x, residual, w, 1e-5);
+    EXPECT_EQ(values(layer.sum), values(sum));
+    EXPECT_EQ(values(root.sum), values(sum));
+    EXPECT_EQ(values(layer.normalized), values(layer_norm(sum, w, b, 1e-5)));
+    EXPECT_EQ(values(root.normalized), values(rms_norm(sum, w, 1e-5)));
+  }
+  const auto x = random_tensor<double, 2>({3, 7}, 1), residual = random_tensor<double, 2>({3, 7}, 2);
+  const auto w = random_tensor<double, 1>({7}, 3), b = random_tensor<double, 1>({7}, 4);
+  auto report = check_function_gradients(
+      [](const auto& v, const auto& r, const auto& weight, const auto& bias) {
+        const auto y = add_layer_norm(v, r, weight, bias);
+        return y.sum * y.normalized;
+      },
+      x, residual, w, b);
+  EXPECT_TRUE(report.ok()) << report.text();
+  report = check_function_gradients(
+      [](const auto& v, const auto& r, const auto& weight) {
+        const auto y = add_rms_norm(v, r, weight);
+        return y.sum * y.normalized;
+      },
+      x, residual, w);
+  EXPECT_TRUE(report.ok()) << report.text();
+  const Variable<double, 2> wide(random_tensor<double, 2>({3, 7}, 1)), tall(random_tensor<double, 2>({1, 7}, 2));
+  EXPECT_THROW((void)add_layer_norm(wide, tall, none1, none1), ShapeError);
+  EXPECT_THROW((void)add_rms_norm(wide, tall, none1), ShapeError);
+}
+
+/// Neither a large mean nor an outlier where sums begin costs digits, nor do long rows, in float as well.
+TEST(Norm, RowsInFloatKeepTheirDigits) {
+  for (const Index n : {3, 48, 769, 20000}) {
+    SCOPED_TRACE(n);
+    auto x = random_tensor<float, 2>({4, n}, 5);
+    for (Index j = 0; j < n; ++j) x(1, j) += 4096, x(2, j) = x(2, j) * 1e-3f - 16;
+    x(3, 0) = 1000;
+    const auto y = layer_norm(Variable<float, 2>(x), absent<float, 1>(), absent<float, 1>(), 1e-12);
+    for (Index i = 0; i < 4; ++i) {
+      std::vector<double> row(static_cast<std::size_t>(n));
+      for (Index j = 0; j < n; ++j) row[std::size_t(j)] = double(x(i, j));
+      const auto expected = reference(
+          row, n, [](Index) { return Index(0); }, 1e-12, nullptr, nullptr);
+      double largest = 0, worst = 0;
+      for (Index j = 0; j < n; ++j) {
+        largest = std::max(largest, std::abs(expected[std::size_t(j)]));
+        worst = std::max(worst, std::abs(double(y.data()[i * n + j]) - expected[std::size_t(j)]));
+      }
+      EXPECT_LE(worst, 1e-6 * largest) << i;  // a few roundings of 6e-8
+    }
+  }
+}
+
 TEST(Norm, ValuesFollowTheDefinition) {
   // channel counts below and above the side-by-side limit, rows that end in the middle of a chunk
   for (const auto& shape : {Shape<3>{2, 5, 3}, Shape<3>{3, 7, 20}, Shape<3>{2, 1, 6}, Shape<3>{1, 6, 1},

@@ -1,8 +1,9 @@
 #pragma once
 /// Normalisations as functions. weight and bias are values, or `absent<S, R>()` for none. Means and variances are
-/// computed in double from two passes. Saved for backward: x, the mean and 1 / deviation of each normalised set, the
+/// computed from two passes, in double where sums are long. Saved for backward: x, the mean and 1 / deviation of each normalised set, the
 /// weight.
 #include "attend/functional/absent.hpp"
+#include "attend/functional/arithmetic.hpp"
 #include "attend/kernels/channel_norm.hpp"
 #include "attend/kernels/row_norm.hpp"
 
@@ -159,14 +160,24 @@ Variable<S, R> instance_norm(const Variable<S, R>& x, const Variable<S, 1>& weig
   return detail::normalize_channels(op, sizes, false, false, x, statistics, weight, bias);
 }
 
+/// A sum and its norm: what the next branch of a residual network starts from.
+template <class S, int R>
+struct NormalizedSum {
+  Variable<S, R> sum, normalized;
+};
+
 namespace detail {
+template <class S, int R, int Q>
+Index row_length(const Variable<S, R>& x) {
+  Index n = 1;
+  for (int axis = R - Q; axis < R; ++axis) n *= x.dim(axis);
+  return n;
+}
 template <int Q, class S, int R>
 Variable<S, R> normalize_rows(const Operation<S>& op, row_norm::Centre centre, const Variable<S, R>& x,
                               const Variable<S, Q>& weight, const Variable<S, Q>& bias, double eps) {
   check_affine(op, x, weight, bias);
-  Index n = 1;
-  for (int axis = R - Q; axis < R; ++axis) n *= x.dim(axis);
-  const Index rows = n == 0 ? 0 : x.size() / n;
+  const Index n = row_length<S, R, Q>(x), rows = n == 0 ? 0 : x.size() / n;
   const auto statistics = make_buffer<double>(2 * rows);
   const auto y = op.result(x.shape());
   row_norm::forward(centre, rows, n, eps, x.data(), static_cast<const S*>(nullptr), static_cast<S*>(nullptr),
@@ -183,6 +194,24 @@ Variable<S, R> normalize_rows(const Operation<S>& op, row_norm::Centre centre, c
     });
   }
   return y;
+}
+/// x + residual and its norm, in one pass; not recorded.
+template <int Q, class S, int R>
+NormalizedSum<S, R> normalize_sum(const Operation<S>& op, row_norm::Centre centre, const Variable<S, R>& x,
+                                  const Variable<S, R>& residual, const Variable<S, Q>& weight,
+                                  const Variable<S, Q>& bias, double eps) {
+  op.require(residual.shape() == x.shape(), [&] {
+    return "x has shape " + to_string(x.shape()) + "; the residual must have it too, not " +
+           to_string(residual.shape());
+  });
+  check_affine(op, x, weight, bias);
+  const Index n = row_length<S, R, Q>(x), rows = n == 0 ? 0 : x.size() / n;
+  const auto statistics = make_buffer<double>(2 * rows);
+  const auto sum = op.result(x.shape()), y = op.result(x.shape());
+  row_norm::forward(centre, rows, n, eps, x.data(), residual.data(), op.data(sum),
+                    present(weight) ? weight.data() : nullptr, present(bias) ? bias.data() : nullptr, op.data(y),
+                    statistics.get(), statistics.get() + rows);
+  return {sum, y};
 }
 }  // namespace detail
 
@@ -205,6 +234,33 @@ Variable<S, R> rms_norm(const Variable<S, R>& x, const Variable<S, Q>& weight,
   static_assert(Q >= 1 && Q <= R, "attend: rms_norm normalises over the last axes of x, as many as the weight has");
   return detail::normalize_rows<Q>(Operation<S>("rms_norm", x, weight), row_norm::Centre::none, x, weight,
                                    absent<S, Q>(), eps);
+}
+
+/// h = x + residual and layer_norm(h), in one pass where nothing is recorded.  x, residual: (..., normalized axes)  weight,
+/// bias: (normalized axes)  ->  both as x.  Throws ShapeError also for a residual of another shape than x.
+template <class S, int R, int Q>
+NormalizedSum<S, R> add_layer_norm(const Variable<S, R>& x, const Variable<S, R>& residual,
+                                   const Variable<S, Q>& weight, const Variable<S, Q>& bias, double eps = 1e-5) {
+  static_assert(Q >= 1 && Q <= R, "attend: layer_norm normalises over the last axes of x, as many as the weight has");
+  const Operation<S> op("add_layer_norm", x, residual, weight, bias);
+  if (op.tape()) {
+    const auto sum = x + residual;
+    return {sum, layer_norm(sum, weight, bias, eps)};
+  }
+  return detail::normalize_sum<Q>(op, row_norm::Centre::mean, x, residual, weight, bias, eps);
+}
+
+/// h = x + residual and rms_norm(h): as add_layer_norm.
+template <class S, int R, int Q>
+NormalizedSum<S, R> add_rms_norm(const Variable<S, R>& x, const Variable<S, R>& residual, const Variable<S, Q>& weight,
+                                 double eps = static_cast<double>(std::numeric_limits<S>::epsilon())) {
+  static_assert(Q >= 1 && Q <= R, "attend: rms_norm normalises over the last axes of x, as many as the weight has");
+  const Operation<S> op("add_rms_norm", x, residual, weight);
+  if (op.tape()) {
+    const auto sum = x + residual;
+    return {sum, rms_norm(sum, weight, eps)};
+  }
+  return detail::normalize_sum<Q>(op, row_norm::Centre::none, x, residual, weight, absent<S, Q>(), eps);
 }
 
 ATTEND_END

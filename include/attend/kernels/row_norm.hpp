@@ -31,31 +31,24 @@ using attend::row_norm::Centre;
 
 namespace detail {
 
-struct Sums {
-  double of_values, of_squares;
-};
-/// Sums of x - shift and of its square, in double, in 16 lanes and then by halves.
-template <class S>
-ATTEND_INLINE Sums shifted_sums(Index n, const S* x, double shift) {
-  constexpr Index lanes = simd::lanes<double>, vectors = 16 / lanes;
-  using V = simd::Vector<double>;
-  V values[vectors] = {}, squares[vectors] = {};
-  const auto add = [&](const S* p) {
-    for (Index k = 0; k < vectors; ++k) {
-      const V d = simd::Whole()(p + k * lanes) - shift;
-      values[k] += d;
-      squares[k] = simd::multiply_add(d, d, squares[k]);
-    }
-  };
-  Index i = 0;
-  for (; i + 16 <= n; i += 16) add(x + i);
-  if (i < n) {
-    S rest[16];
-    std::fill(std::copy(x + i, x + n, rest), rest + 16, S(shift));
-    add(rest);
+/// f(sum, at) for all vectors of a row, with four sums by turns; then their sum, in double beyond 64 vectors and over the
+/// lanes.
+template <class S, class F>
+ATTEND_INLINE double sum_of_row(Index n, const F& f) {
+  constexpr Index lanes = simd::lanes<S>;
+  double total = 0;
+  for (Index i = 0; i < n;) {
+    const Index end = std::min(n, i + 64 * lanes);
+    simd::Vector<S> sums[4] = {};
+    for (; i + 4 * lanes <= end; i += 4 * lanes)
+#pragma GCC unroll 4
+      for (Index k = 0; k < 4; ++k) f(sums[k], simd::At<S>{i + k * lanes, lanes});
+    for (; i < end; i += lanes) f(sums[0], simd::At<S>{i, n - i});
+    S lane[lanes];
+    simd::store(lane, (sums[0] + sums[1]) + (sums[2] + sums[3]));
+    total += simd::sum_as_doubles(lanes, static_cast<const S*>(lane));
   }
-  for (Index k = 1; k < vectors; ++k) values[0] += values[k], squares[0] += squares[k];
-  return {simd::sum_of_lanes(values[0]), simd::sum_of_lanes(squares[0])};
+  return total;
 }
 inline Index row_grain(Index n) { return std::max<Index>(1, (Index(1) << 14) / std::max<Index>(n, 1)); }
 
@@ -71,34 +64,49 @@ std::shared_ptr<const S> values_or(const S* values, Index n, S otherwise) {
 /// y = (x - mean) rstd weight + bias;  weight, bias: (n) or null;  mean, rstd: (rows), the row's own, computed here. With a
 /// residual (rows, n), x + residual takes the place of x and is left in `sum`, which may be y.
 ///
-/// One pass sums differences to the row's first element in double: the variance is at least their mean square over n, so
-/// nothing cancels however large the mean. The mean enters in two parts, so that x - mean is exact in float as well.
+/// The mean is summed of differences to the row's first element, and the variance of differences to the mean, which stays
+/// in two parts: nothing cancels however large the mean, in float as well.
 template <class S>
 void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S* residual, S* sum, const S* weight,
              const S* bias, S* y, double* mean, double* rstd) {
+  using V = simd::Vector<S>;
   const auto scales = detail::values_or(weight, n, S(1)), shifts = detail::values_or(bias, n, S(0));
   parallel_for(rows, detail::row_grain(n), [&](Index begin, Index end) {
     const double count = static_cast<double>(n);
+    const S *const w = scales.get(), *const b = shifts.get();
     for (Index r = begin; r < end; ++r) {
       const S* v = x + r * n;
+      S* const to = y + r * n;
       if (residual) {
         simd::map(
-            n, sum + r * n, [](const auto& a, const auto& b) { return a + b; }, v, residual + r * n);
+            n, sum + r * n, [](const auto& a, const auto& added) { return a + added; }, v, residual + r * n);
         v = sum + r * n;
       }
-      const double first = centre == Centre::none ? 0 : static_cast<double>(v[0]);
-      const detail::Sums sums = detail::shifted_sums(n, v, first);
-      const double difference = centre == Centre::none ? 0 : sums.of_values / count;
-      const double m = first + difference;
+      double m = 0;
+      if (centre == Centre::mean) {
+        const V first = simd::all<V>(v[0]);
+        m = static_cast<double>(v[0]) +
+            detail::sum_of_row<S>(n, [&](V& total, const auto& at) ATTEND_INLINED {
+              __builtin_prefetch(v + n + at.i);  // the next row: the hardware starts anew with each page
+              total += at.whole() ? at(v) - first : at(v) - at.part(first);
+            }) / count;
+      }
+      const S high = S(m), low = S(m - static_cast<double>(high));
+      const double squares = detail::sum_of_row<S>(n, [&](V& total, const auto& at) ATTEND_INLINED {
+        V d = (at(v) - high) - low;
+        at.put(to, d);
+        __builtin_prefetch(to + n + at.i, 1);
+        if (!at.whole()) d = at.part(d);
+        total = simd::multiply_add(d, d, total);
+      });
       mean[r] = m;
-      rstd[r] = 1 / std::sqrt(std::max(sums.of_squares - sums.of_values * difference, 0.0) / count + eps);
-      const S high = S(m), low = S(m - static_cast<double>(high)), scale = S(rstd[r]);
+      rstd[r] = 1 / std::sqrt(squares / count + eps);
       simd::map(
-          n, y + r * n,
-          [=](const auto& a, const auto& w, const auto& b) {
-            return simd::multiply_add(((a - high) - low) * scale, w, b);
+          n, to,
+          [scale = S(rstd[r])](const auto& d, const auto& by, const auto& plus) {
+            return simd::multiply_add(d * scale, by, plus);
           },
-          v, scales.get(), shifts.get());
+          static_cast<const S*>(to), w, b);
     }
   });
 }

@@ -98,26 +98,34 @@ void column_statistics(Index n, Index inner, Index columns, const S* x, S* top, 
 
 }  // namespace detail
 
-/// y_j = exp(x_j) / sum_l exp(x_l).
+/// y_j = exp(x_j) / sum_l exp(x_l). Of large results the exponentials wait beside y, which is written once.
 template <class S>
 void softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
-  if (inner == 1)
+  if (inner == 1) {
+    const bool far = outer * n * static_cast<Index>(sizeof(S)) >= simd::far_bytes && n <= 32768;
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
+      const auto beside = make_buffer<S>(far ? n : 0);
       for (Index o = begin; o < end; ++o) {
         const S* from = x + o * n;
-        S* to = y + o * n;
+        S* const to = far ? beside.get() : y + o * n;
         const S top = detail::maximum_of_row(n, from);
         // behind the end stands what exp makes 0
         const S sum =
             detail::sum_of_row(n, from, -std::numeric_limits<S>::infinity(), [&](const auto& v, const auto& at) {
               const simd::Vector<S> e = simd::exp_nonpositive(v - top);
               at.put(to, e);
+              __builtin_prefetch(from + n + at.i);  // the next row: the hardware starts anew with each page
               return e;
             });
-        simd::map(
-            n, to, [inverse = 1 / sum](const auto& e) { return e * inverse; }, static_cast<const S*>(to));
+        const auto divided = [inverse = 1 / sum](const auto& e) { return e * inverse; };
+        if (far)
+          simd::map_far(n, y + o * n, divided, static_cast<const S*>(to));
+        else
+          simd::map(n, to, divided, static_cast<const S*>(to));
       }
+      if (far) simd::end_stream();
     });
+  }
   detail::for_each_columns(outer, n, inner, [&](Index first, Index columns) {
     S top[detail::softmax_columns], sum[detail::softmax_columns];
     detail::column_statistics(n, inner, columns, x + first, top, sum);

@@ -54,6 +54,12 @@ class LayerNorm : public Layer<LayerNorm<S, Axes>> {
     detail::check_last_axes("LayerNorm", x, options_.normalized_shape);
     return layer_norm(x, on(weight_, x), on(bias_, x), options_.eps);
   }
+  /// x + residual and its norm, in one pass where nothing is recorded: add_layer_norm.
+  template <int R>
+  NormalizedSum<S, R> plus(const Variable<S, R>& x, const Variable<S, R>& residual) const {
+    detail::check_last_axes("LayerNorm", x, options_.normalized_shape);
+    return add_layer_norm(x, residual, on(weight_, x, residual), on(bias_, x, residual), options_.eps);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     if (self.weight_) visit("weight", *self.weight_);

@@ -26,6 +26,12 @@ class RmsNorm : public Layer<RmsNorm<S, Axes>> {
     detail::check_last_axes("RmsNorm", x, options_.normalized_shape);
     return rms_norm(x, on(weight_, x), eps_);
   }
+  /// x + residual and its norm, in one pass where nothing is recorded: add_rms_norm.
+  template <int R>
+  NormalizedSum<S, R> plus(const Variable<S, R>& x, const Variable<S, R>& residual) const {
+    detail::check_last_axes("RmsNorm", x, options_.normalized_shape);
+    return add_rms_norm(x, residual, on(weight_, x, residual), eps_);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     if (self.weight_) visit("weight", *self.weight_);

@@ -163,6 +163,12 @@ struct At {
   std::ptrdiff_t i, left;
   ATTEND_INLINE bool whole() const { return left >= lanes<S>; }
   ATTEND_INLINE Vector<S> operator()(const S* p) const { return whole() ? load(p + i) : load_part(p + i, left); }
+  /// v with zeros in the lanes behind the end.
+  ATTEND_INLINE Vector<S> part(Vector<S> v) const {
+    S lane[lanes<S>];
+    store(lane, v);
+    return whole() ? v : load_part(lane, left);
+  }
   ATTEND_INLINE void put(S* p, Vector<S> v) const {
     if (whole())
       store(p + i, v);
@@ -180,6 +186,37 @@ ATTEND_INLINE void for_each_vector(std::ptrdiff_t n, const F& f) {
 template <class S, class F, class... In>
 ATTEND_INLINE void map(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
   for_each_vector<S>(n, [&](const auto& at) { at.put(y, f(at(inputs)...)); });
+}
+/// From so many bytes on a result is written past the caches: the line is not fetched before it is overwritten.
+constexpr std::ptrdiff_t far_bytes = std::ptrdiff_t(24) << 20;
+/// Past the caches, to an address that is a multiple of the vector's size. `end_stream` before another thread reads.
+template <class S>
+ATTEND_INLINE void stream(S* p, Vector<S> v) {
+#if ATTEND_LEVEL == 3
+  _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
+#elif ATTEND_LEVEL == 2
+  _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
+#elif defined(__SSE2__)
+  _mm_stream_ps(reinterpret_cast<float*>(p), (__m128)v);
+#else
+  store(p, v);
+#endif
+}
+ATTEND_INLINE void end_stream() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+/// As map, past the caches but for the ends.
+template <class S, class F, class... In>
+ATTEND_INLINE void map_far(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
+  const auto wrong = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(y) % widest_bytes);
+  std::ptrdiff_t i =
+      std::min(n, (static_cast<std::ptrdiff_t>(widest_bytes) - wrong) % static_cast<std::ptrdiff_t>(widest_bytes) /
+                      static_cast<std::ptrdiff_t>(sizeof(S)));
+  map(i, y, f, inputs...);
+  for (; i + lanes<S> <= n; i += lanes<S>) stream(y + i, Vector<S>(f(load(inputs + i)...)));
+  map(n - i, y + i, f, (inputs + i)...);
 }
 /// y[i] += f(inputs[i]...)
 template <class S, class F, class... In>
