@@ -60,6 +60,42 @@ void fill(Model& model, double value) {
   }
 }
 
+TEST(Gate, GradientsOfTheSumWithAShortcut) {
+  for (const bool relu : {false, true}) {
+    const auto report = attend::testing::check_function_gradients(
+        [&](const auto& x, const auto& gate, const auto& shortcut) {
+          return gate_channels_plus(x, gate, shortcut, relu);
+        },
+        random_tensor<double, 4>({2, 3, 2, 5}, 1), random_tensor<double, 2>({2, 5}, 2),
+        random_tensor<double, 4>({2, 3, 2, 5}, 3));
+    EXPECT_TRUE(report.ok()) << report.text();
+  }
+}
+
+/// Without a tape a few samples go through all steps at a time, and large results past the caches.
+TEST(SqueezeExcite, LargeMapsGiveWhatTheirSamplesGiveAlone) {
+  Rng rng(3);
+  const SqueezeExcite<float> layer({.channels = 200, .rd_channels = 3}, rng);
+  const Shape<4> shape{3, 113, 130, 200}, one{1, 113, 130, 200};
+  const auto x = random_tensor<float, 4>(shape, 5), shortcut = random_tensor<float, 4>(shape, 6);
+  ASSERT_GT(x.size() * Index(sizeof(float)), Index(32) << 20);
+  const auto y = layer(x);
+  const Variable<float, 4> all(x), added(shortcut);
+  const auto sum = layer.plus(all, added, true);
+  const Index each = element_count(one);
+  for (Index b = 0; b < shape[0]; ++b) {
+    Tensor<float, 4> sample(one);
+    std::copy_n(x.data() + b * each, each, sample.data());
+    const auto alone = layer(sample);
+    for (Index i = 0; i < each; ++i) {
+      ASSERT_EQ(y.data()[b * each + i], alone.data()[i]) << b << " " << i;
+      // the product is rounded before the sum here, not there
+      const double expected = std::max(double(alone.data()[i]) + double(shortcut.data()[b * each + i]), 0.0);
+      ASSERT_NEAR(double(sum.data()[b * each + i]), expected, 3e-7) << b << " " << i;
+    }
+  }
+}
+
 TEST(SqueezeExcite, ZeroWeightsHalveTheInput) {
   Rng rng(3);
   SqueezeExcite<double> layer({.channels = 32}, rng);
@@ -146,6 +182,21 @@ TEST(MeanMaxChannels, MeanFirstThenMaximumAndNaNIsTheLargest) {
   EXPECT_EQ(y.data()[0], 1);
   EXPECT_EQ(y.data()[1], 4);
   EXPECT_TRUE(std::isnan(y.data()[3]));
+}
+
+TEST(BadInput, ShortcutOfAnotherShape) {
+  Rng rng(3);
+  const SqueezeExcite<float> layer({.channels = 4, .rd_channels = 2}, rng);
+  const auto of = [](const Shape<4>& shape) { return Variable<float, 4>(random_tensor<float, 4>(shape, 1)); };
+  const auto x = of({2, 3, 3, 4});
+  for (const auto& wrong : {Shape<4>{1, 3, 3, 4}, Shape<4>{2, 3, 3, 1}, Shape<4>{2, 3, 2, 4}}) {
+    expect_error<ShapeError>([&] { (void)layer.plus(x, of(wrong), true); }, {"(2, 3, 3, 4)", to_string(wrong)});
+    expect_error<ShapeError>(
+        [&] {
+          (void)gate_channels_plus(x, Variable<float, 2>(random_tensor<float, 2>({2, 4}, 2)), of(wrong), false);
+        },
+        {"gate_channels_plus", "(2, 3, 3, 4)", to_string(wrong)});
+  }
 }
 
 TEST(BadInput, SqueezeExcite) {

@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 
 #include "attend/attention/cbam.hpp"
+#include "attend/attention/channel/effective_squeeze_excite.hpp"
+#include "attend/attention/channel/efficient_channel_attention.hpp"
 #include "attend/attention/channel/squeeze_excite.hpp"
 #include "attend/blocks/attention_cnn_block.hpp"
 #include "attend/blocks/basic_block.hpp"
 #include "attend/blocks/bottleneck_block.hpp"
+#include "attend/blocks/inverted_residual.hpp"
 #include "attend/layers/activation.hpp"
 #include "attend/layers/max_pool.hpp"
 #include "attend/testing/gradient_check.hpp"
@@ -60,6 +63,26 @@ TEST(ResidualBlocks, InferenceComputesWhatEvaluationOnATapeDoes) {
       {2, 7, 8, 16});
   expect_folded(BottleneckBlock<double>({.in_channels = 5, .planes = 4, .stride = 2, .average_shortcut = true}, rng),
                 {2, 7, 8, 5});
+  // sum and activation in the kernel of the convolution, or of the attention that knows how
+  expect_folded(BasicBlock<double>({.in_channels = 18, .out_channels = 18}, rng), {2, 7, 8, 18});
+  expect_folded(BottleneckBlock<double>({.in_channels = 8, .planes = 2, .activation = Activation::gelu}, rng),
+                {2, 7, 8, 8});
+  expect_folded(BottleneckBlock<double>({.in_channels = 8, .planes = 2}, se(8, rng), rng), {2, 7, 8, 8});
+  expect_folded(BottleneckBlock<double>({.in_channels = 6, .planes = 2, .stride = 2},
+                                        EfficientChannelAttention<double>({.channels = 8}, rng), rng),
+                {2, 7, 8, 6});
+  expect_folded(BasicBlock<double>({.in_channels = 8, .out_channels = 8, .activation = Activation::tanh},
+                                   EffectiveSqueezeExcite<double>({.channels = 8}, rng), rng),
+                {2, 7, 8, 8});
+  for (const Index squeeze : {0, 2})
+    for (const Index expanded : {0, 12})
+      expect_folded(InvertedResidual<double>({.in_channels = 6,
+                                              .out_channels = 6,
+                                              .expanded_channels = expanded,
+                                              .activation = Activation::hard_swish,
+                                              .squeeze_channels = squeeze},
+                                             rng),
+                    {2, 7, 8, 6});
   expect_folded(AttentionCnnBlock<double>({.in_channels = 3, .out_channels = 18, .pool = 2}, rng), {2, 8, 8, 3});
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "attend/functional/activation.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
@@ -64,6 +65,36 @@ TEST(Conv2d, NaNOutsideAWindowDoesNoHarm) {
   EXPECT_EQ(y[0], 3);
   EXPECT_EQ(y[1], 5);
   EXPECT_TRUE(std::isnan(y[2]));
+}
+
+/// Bias, residual and activation at the end of the kernel are what they are as functions of their own, to the bit.
+TEST(Conv2d, EpilogueComputesWhatSeparateFunctionsDo) {
+  const struct {
+    Shape<4> x, weight;
+    ConvolutionOptions options;
+  } cases[] = {{{2, 9, 7, 21}, {50, 21, 1, 1}, {}},
+               {{2, 9, 11, 5}, {65, 5, 3, 3}, {.stride = 2, .padding = 1}},
+               {{2, 9, 11, 18}, {50, 18, 3, 3}, {.padding = 1}},
+               {{1, 12, 12, 16}, {33, 16, 3, 3}, {.padding = 1, .algorithm = ConvolutionAlgorithm::fast}},
+               {{2, 9, 13, 35}, {35, 1, 3, 3}, {.padding = 1, .groups = 35}},
+               {{2, 9, 13, 8}, {6, 4, 3, 3}, {.padding = 1, .groups = 2}}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(to_string(c.weight));
+    const Index out = c.weight[0];
+    const Variable<float, 4> x(random_tensor<float, 4>(c.x, 1)), w(random_tensor<float, 4>(c.weight, 2));
+    const Variable<float, 1> bias(random_tensor<float, 1>({out}, 3));
+    const auto plain = conv2d(x, w, bias, c.options);
+    const Variable<float, 4> residual(random_tensor<float, 4>(plain.shape(), 4));
+    GemmEpilogue<float> epilogue;
+    epilogue.bias = bias.data();
+    for (const auto activation : {Activation::identity, Activation::relu, Activation::gelu, Activation::silu}) {
+      epilogue.activation = attend::detail::in_place<float>(activation);
+      const auto fused = conv2d(x, w, absent<float, 1>(), c.options, static_cast<const ParameterData<float>*>(nullptr),
+                                epilogue, &residual);
+      const auto expected = activate(plain + residual, activation);
+      for (Index i = 0; i < fused.size(); ++i) ASSERT_EQ(fused.data()[i], expected.data()[i]) << i;
+    }
+  }
 }
 
 TEST(Conv2d, GradientsForZeroPadding) {
@@ -176,6 +207,13 @@ TEST(FM_2_3, AnEmptyBatchGivesAnEmptyResultAndNoGradient) {
   EXPECT_EQ(to_string(z.shape()), "(0, 11, 13, 3)");
   const auto gradients = tape.backward(dot(z, z));
   for (Index i = 0; i < w.size(); ++i) EXPECT_EQ(gradients.of(w).data()[i], 0);
+}
+
+TEST(BadInput, ResidualOfAnotherShape) {
+  const Variable<float, 4> x(random_tensor<float, 4>({1, 4, 4, 2}, 1)), w(random_tensor<float, 4>({3, 2, 1, 1}, 2));
+  expect_error<ShapeError>(
+      [&] { (void)conv2d(x, w, absent<float, 1>(), {}, static_cast<const ParameterData<float>*>(nullptr), {}, &x); },
+      {"conv2d", "residual has shape (1, 4, 4, 2)", "(1, 4, 4, 3)"});
 }
 
 TEST(BadInput, Conv2d) {

@@ -37,6 +37,49 @@ TEST(Dense, InitialValuesAreUniformWithinPyTorchsBound) {
   }
 }
 
+/// Residual and activation at the end of the kernel are what they are as functions of their own, to the bit; on a tape they
+/// are those functions.
+TEST(Dense, FusedComputesWhatSeparateFunctionsDo) {
+  Rng rng(2);
+  for (const bool bias : {true, false})
+    for (const Index out : {5, 64, 97}) {
+      const Dense<float> layer({.in_features = 19, .out_features = out, .bias = bias}, rng);
+      const Variable<float, 3> x(random_tensor<float, 3>({3, 7, 19}, 1)),
+          residual(random_tensor<float, 3>({3, 7, out}, 2));
+      const auto plain = layer(x);
+      for (const auto activation : {Activation::identity, Activation::relu, Activation::gelu, Activation::gelu_tanh,
+                                    Activation::silu, Activation::hard_swish, Activation::tanh}) {
+        const auto expected = activate(plain, activation), sum = activate(plain + residual, activation);
+        const auto fused = layer.fused(x, activation), fused_sum = layer.fused(x, activation, &residual);
+        for (Index i = 0; i < plain.size(); ++i) {
+          ASSERT_EQ(fused.data()[i], expected.data()[i]) << to_string(activation) << i;
+          ASSERT_EQ(fused_sum.data()[i], sum.data()[i]) << to_string(activation) << i;
+        }
+      }
+    }
+  const auto report =
+      check_function_gradients([](const auto& x, const auto& w, const auto& b,
+                                  const auto& residual) { return fused_dense(x, w, b, Activation::tanh, &residual); },
+                               random_tensor<double, 2>({4, 5}, 1), random_tensor<double, 2>({3, 5}, 2),
+                               random_tensor<double, 1>({3}, 3), random_tensor<double, 2>({4, 3}, 4));
+  EXPECT_TRUE(report.ok()) << report.text();
+}
+
+TEST(Dense, FusedRefusesAResidualOfAnotherShape) {
+  Rng rng(2);
+  const Dense<float> layer({.in_features = 4, .out_features = 3}, rng);
+  const Variable<float, 2> x(random_tensor<float, 2>({2, 4}, 1));
+  for (const auto& shape : {Shape<2>{2, 2}, Shape<2>{3, 3}}) {
+    const Variable<float, 2> wrong(random_tensor<float, 2>(shape, 1));
+    try {
+      (void)layer.fused(x, Activation::relu, &wrong);
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const ShapeError& error) {
+      EXPECT_NE(std::string(error.what()).find(to_string(shape)), std::string::npos) << error.what();
+    }
+  }
+}
+
 TEST(Dense, GradientsAgreeWithDifferences) {
   Rng rng(2);
   const struct {

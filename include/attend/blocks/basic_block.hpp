@@ -45,7 +45,7 @@ class BasicBlock : public Layer<BasicBlock<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto hidden = conv_norm_act(conv1_, bn1_, activation_, x);
-    return end_(x, conv_norm_act(conv2_, bn2_, Activation::identity, hidden));
+    return end_(x, conv2_, bn2_, hidden);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

@@ -63,7 +63,7 @@ class BottleneckBlock : public Layer<BottleneckBlock<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto reduced = conv_norm_act(conv1_, bn1_, activation_, x);
     const auto seen = conv_norm_act(conv2_, bn2_, activation_, reduced);
-    return end_(x, conv_norm_act(conv3_, bn3_, Activation::identity, seen));
+    return end_(x, conv3_, bn3_, seen);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

@@ -79,7 +79,12 @@ class GptMlp : public Layer<GptMlp<S>> {
   GptMlp(const GptBlockOptions& o, Rng& rng)
       : options_(o), c_fc_({o.embed_dim, width(o)}, rng), c_proj_({width(o), o.embed_dim}, rng) {}
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
-    return dropout(c_proj_(activate(c_fc_(x), options_.activation)), options_.dropout);
+    return dropout(c_proj_(c_fc_.fused(x, options_.activation)), options_.dropout);
+  }
+  /// forward(x) + shortcut; the sum is a part of the last product where nothing is recorded.
+  Variable<S, 3> plus(const Variable<S, 3>& x, const Variable<S, 3>& shortcut) const {
+    if (x.link()) return shortcut + (*this)(x);
+    return c_proj_.fused(c_fc_.fused(x, options_.activation), Activation::identity, &shortcut);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -105,12 +110,12 @@ class GptBlock : public Layer<GptBlock<S>>, public WithCache<GptBlock<S>> {
   GptBlock(const GptBlockOptions& o, Rng& rng) : attn_(o, rng), mlp_(o, rng), ln_1_(norm(o)), ln_2_(norm(o)) {}
 
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
-    const auto h = x + attn_(ln_1_(x));
-    return h + mlp_(ln_2_(h));
+    const auto [h, normalized] = ln_2_.plus(x, attn_(ln_1_(x)));
+    return mlp_.plus(normalized, h);
   }
   Variable<S, 3> forward_with_cache(const Variable<S, 3>& x, KeyValueCache<S>& cache, const CachedCall& call) const {
-    const auto h = x + attn_.with_cache(ln_1_(x), cache, call);
-    return h + mlp_(ln_2_(h));
+    const auto [h, normalized] = ln_2_.plus(x, attn_.with_cache(ln_1_(x), cache, call));
+    return mlp_.plus(normalized, h);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

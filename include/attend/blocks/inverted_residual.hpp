@@ -53,12 +53,13 @@ class InvertedResidual : public Layer<InvertedResidual<S>> {
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    auto y = expand_ ? activate((*expand_norm_)((*expand_)(x)), options_.activation) : x;
-    y = activate(filter_norm_(filter_(y)), options_.activation);
+    auto y = expand_ ? conv_norm_act(*expand_, *expand_norm_, options_.activation, x) : x;
+    y = conv_norm_act(filter_, filter_norm_, options_.activation, y);
     if (squeeze_) y = (*squeeze_)(y);
+    const bool adds = options_.stride == 1 && options_.in_channels == options_.out_channels;
+    if (!x.link()) return conv_norm_act(project_, project_norm_, Activation::identity, y, adds ? &x : nullptr);
     y = project_norm_(project_(y));
-    if (options_.stride != 1 || options_.in_channels != options_.out_channels) return y;
-    return drop_path(y, options_.drop_path) + x;
+    return adds ? drop_path(y, options_.drop_path) + x : y;
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

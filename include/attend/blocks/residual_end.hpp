@@ -8,8 +8,9 @@
 ATTEND_BEGIN
 namespace detail {
 
-/// How a residual block ends: activation(drop_path(attention(branch)) + shortcut(x)). The shortcut is x, or a
-/// Downsample where stride or channels change. Children "se" and "downsample".
+/// How a residual block ends: activation(drop_path(attention(branch)) + shortcut(x)). The shortcut is x, or a Downsample
+/// where stride or channels change. Where nothing is recorded, sum and relu are a part of the convolution's
+/// kernel, or of the attention's last pass if it can. Children "se" and "downsample".
 template <class S>
 class ResidualEnd {
  public:
@@ -22,12 +23,14 @@ class ResidualEnd {
   }
   /// ShapeError if the attention changes the shape of the branch.
   Variable<S, 4> operator()(const Variable<S, 4>& x, const Variable<S, 4>& branch) const {
-    const auto seen = attention_(branch);
-    require(seen.shape() == branch.shape(), name_, [&] {
-      return "the attention's result has shape " + to_string(seen.shape()) + "; it must keep " +
-             to_string(branch.shape());
-    });
-    return activate(drop_path(seen, drop_path_) + (downsample_ ? (*downsample_)(x) : x), activation_);
+    return join(branch, shortcut(x));
+  }
+  /// Of a branch that ends in norm(conv(seen)).
+  Variable<S, 4> operator()(const Variable<S, 4>& x, const Conv2d<S>& conv, const BatchNorm<S>& norm,
+                            const Variable<S, 4>& seen) const {
+    const auto added = shortcut(x);
+    if (!attention_ && !seen.link()) return conv_norm_act(conv, norm, activation_, seen, &added);
+    return join(conv_norm_act(conv, norm, Activation::identity, seen), added);
   }
   template <class Self, class Visit>
   static void visit_all(Self& self, Visit&& visit) {
@@ -36,6 +39,17 @@ class ResidualEnd {
   }
 
  private:
+  Variable<S, 4> shortcut(const Variable<S, 4>& x) const { return downsample_ ? (*downsample_)(x) : x; }
+  Variable<S, 4> join(const Variable<S, 4>& branch, const Variable<S, 4>& added) const {
+    const bool relu = activation_ == Activation::relu;
+    if (const auto sum = attention_.plus(branch, added, relu)) return relu ? *sum : activate(*sum, activation_);
+    const auto judged = attention_(branch);
+    require(judged.shape() == branch.shape(), name_, [&] {
+      return "the attention's result has shape " + to_string(judged.shape()) + "; it must keep " +
+             to_string(branch.shape());
+    });
+    return activate(drop_path(judged, drop_path_) + added, activation_);
+  }
   const char* name_;
   Activation activation_;
   double drop_path_;

@@ -31,7 +31,7 @@ class ResNestBlock : public Layer<ResNestBlock<S>> {
     if (average_first_) y = pooled(y);
     y = conv2_(y);
     if (!average_first_) y = pooled(y);
-    return end_(x, conv_norm_act(conv3_, bn3_, Activation::identity, y));
+    return end_(x, conv3_, bn3_, y);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

@@ -37,14 +37,17 @@ class TransformerDecoderLayer : public Layer<TransformerDecoderLayer<S>> {
         norm3_(detail::transformer_norm(o)) {}
 
   Variable<S, 3> forward(const Variable<S, 3>& x, const Variable<S, 3>& memory, const DecoderCall& call) const {
+    const auto feed_forward = [this](const Variable<S, 3>& in, const Variable<S, 3>& shortcut) {
+      return detail::feed_forward(linear1_, linear2_, options_.activation, options_.dropout, in, shortcut);
+    };
     if (options_.norm_first) {
-      const auto h = x + drop(self_attn_(norm1_(x), call.self));
-      const auto g = h + drop(multihead_attn_(norm2_(h), memory, call.memory));
-      return g + drop(feed_forward(norm3_(g)));
+      const auto [h, asks] = norm2_.plus(x, drop(self_attn_(norm1_(x), call.self)));
+      const auto [g, normalized] = norm3_.plus(h, drop(multihead_attn_(asks, memory, call.memory)));
+      return feed_forward(normalized, g);
     }
-    const auto h = norm1_(x + drop(self_attn_(x, call.self)));
-    const auto g = norm2_(h + drop(multihead_attn_(h, memory, call.memory)));
-    return norm3_(g + drop(feed_forward(g)));
+    const auto h = norm1_.plus(x, drop(self_attn_(x, call.self))).normalized;
+    const auto g = norm2_.plus(h, drop(multihead_attn_(h, memory, call.memory))).normalized;
+    return norm3_(feed_forward(g, g));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -59,9 +62,6 @@ class TransformerDecoderLayer : public Layer<TransformerDecoderLayer<S>> {
 
  private:
   Variable<S, 3> drop(const Variable<S, 3>& x) const { return dropout(x, options_.dropout); }
-  Variable<S, 3> feed_forward(const Variable<S, 3>& x) const {
-    return linear2_(drop(activate(linear1_(x), options_.activation)));
-  }
   TransformerLayerOptions options_;
   MultiHeadAttention<S> self_attn_, multihead_attn_;
   Dense<S> linear1_, linear2_;

@@ -36,6 +36,14 @@ inline LayerNormOptions<1> transformer_norm(const TransformerLayerOptions& o) {
   norm.normalized_shape = o.embed_dim, norm.eps = o.layer_norm_eps, norm.bias = o.bias;
   return norm;
 }
+/// shortcut + drop(second drop activation first x); without dropout activation and sum are parts of the products.
+template <class S, int R>
+Variable<S, R> feed_forward(const Dense<S>& first, const Dense<S>& second, Activation activation, double p,
+                            const Variable<S, R>& x, const Variable<S, R>& shortcut) {
+  const auto hidden = dropout(first.fused(x, activation), p);
+  if (!hidden.link()) return second.fused(hidden, Activation::identity, &shortcut);
+  return shortcut + dropout(second(hidden), p);
+}
 }  // namespace detail
 
 /// Self-attention and a feed-forward network, each with a shortcut and a norm (Vaswani et al. 2017, section 3.1;
@@ -63,11 +71,11 @@ class TransformerEncoderLayer : public Layer<TransformerEncoderLayer<S>> {
 
   Variable<S, 3> forward(const Variable<S, 3>& x, const AttentionCall& call) const {
     if (options_.norm_first) {
-      const auto h = x + drop(self_attn_(norm1_(x), call));
-      return h + drop(feed_forward(norm2_(h)));
+      const auto [h, normalized] = norm2_.plus(x, drop(self_attn_(norm1_(x), call)));
+      return detail::feed_forward(linear1_, linear2_, options_.activation, options_.dropout, normalized, h);
     }
-    const auto h = norm1_(x + drop(self_attn_(x, call)));
-    return norm2_(h + drop(feed_forward(h)));
+    const auto h = norm1_.plus(x, drop(self_attn_(x, call))).normalized;
+    return norm2_(detail::feed_forward(linear1_, linear2_, options_.activation, options_.dropout, h, h));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -80,9 +88,6 @@ class TransformerEncoderLayer : public Layer<TransformerEncoderLayer<S>> {
 
  private:
   Variable<S, 3> drop(const Variable<S, 3>& x) const { return dropout(x, options_.dropout); }
-  Variable<S, 3> feed_forward(const Variable<S, 3>& x) const {
-    return linear2_(drop(activate(linear1_(x), options_.activation)));
-  }
   TransformerLayerOptions options_;
   MultiHeadAttention<S> self_attn_;
   Dense<S> linear1_, linear2_;

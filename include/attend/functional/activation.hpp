@@ -145,6 +145,32 @@ inline Activation activation_from(const std::string& name) {
   throw OptionError("activation", "the name is \"" + name + "\"; it must be one of " + all);
 }
 
+namespace detail {
+template <class F, class S>
+void activate_in_place(Index count, S* values) {
+  elementwise_forward(F{}, count, values, values);
+}
+/// What replaces numbers by their activation, for the end of another kernel (GemmEpilogue); null for identity, and for
+/// those with options, which do without.
+template <class S>
+auto in_place(Activation activation) -> void (*)(Index, S*) {
+  switch (activation) {
+    case Activation::relu:
+      return activate_in_place<activation::Relu, S>;
+    case Activation::gelu:
+      return activate_in_place<activation::GeluErf, S>;
+    case Activation::gelu_tanh:
+      return activate_in_place<activation::GeluTanh, S>;
+    case Activation::silu:
+      return activate_in_place<activation::Silu, S>;
+    case Activation::hard_swish:
+      return activate_in_place<activation::HardSwish, S>;
+    default:
+      return nullptr;
+  }
+}
+}  // namespace detail
+
 /// The activation chosen at run time; identity gives x itself.
 template <class S, int R>
 Variable<S, R> activate(const Variable<S, R>& x, Activation activation) {

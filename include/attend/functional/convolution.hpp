@@ -102,14 +102,15 @@ const S* packed_weight(const ConvolutionShape& s, const ParameterData<S>& weight
 ///
 /// Saves x (padded, unless with zeros) and weight. `parameter`, if given, is where weight comes from, and keeps its
 /// packed form for the next calls. options.algorithm also decides how the gradient of x is computed. `epilogue`, if
-/// given, follows in the same kernel, with its bias instead of `bias`; it has no gradient, so nothing may be recorded.
-/// Throws ShapeError for channels that do not fit and a kernel larger than the padded input; OptionError for options
-/// that fit no input and for an epilogue on a tape.
+/// given, follows in the same kernel, with its bias instead of `bias` and `residual`, of the result's shape or null,
+/// instead of its own; it has no gradient, so nothing may be recorded.
+/// Throws ShapeError for channels that do not fit, a kernel larger than the padded input and a residual of another shape;
+/// OptionError for options that fit no input and for an epilogue on a tape.
 /// torch.nn.functional.conv2d; padding modes as torch.nn.Conv2d.
 template <class S>
 Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight, const Variable<S, 1>& bias,
                       const ConvolutionOptions& options = {}, const ParameterData<S>* parameter = nullptr,
-                      const GemmEpilogue<S>& epilogue = {}) {
+                      GemmEpilogue<S> epilogue = {}, const Variable<S, 4>* residual = nullptr) {
   const Pair kernel(weight.dim(2), weight.dim(3));
   detail::check_convolution("conv2d", kernel, options.stride, options.padding, options.dilation, options.groups);
   Pads pads = options.padding.pads(kernel, options.dilation);
@@ -142,7 +143,15 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
            to_string(s.dilation);
   });
   s.winograd = winograd_tile(s, options.algorithm);
-  const auto y = op.result(Shape<4>{s.batch, s.out_height, s.out_width, s.out_channels});
+  const Shape<4> shape{s.batch, s.out_height, s.out_width, s.out_channels};
+  if (residual) {
+    op.require(residual->shape() == shape, [&] {
+      return "residual has shape " + to_string(residual->shape()) + "; it must be " + to_string(shape) +
+             ", as the result";
+    });
+    epilogue.residual = residual->data(), epilogue.residual_ld = s.out_channels;
+  }
+  const auto y = op.result(shape);
   const detail::Scratch<S> made(parameter ? 0 : packed_convolution_size<S>(s));
   if (!parameter) pack_convolution(s, weight.data(), made.get());
   const S* packed = parameter ? detail::packed_weight(s, *parameter) : made.get();

@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/autograd/multiply_adds.hpp"
 #include "attend/functional/absent.hpp"
+#include "attend/functional/activation.hpp"
 #include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/gemm.hpp"
 
@@ -18,20 +19,43 @@ struct PackedDense {
 };
 
 namespace detail {
-/// dense on rows.  x: (rows, in)  ->  (rows, out)
+/// Throws unless a dense layer of these takes x; the shape of its result.
+template <class S, int R>
+Shape<R> dense_shape(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias) {
+  static_assert(R >= 1, "attend: dense needs a feature axis");
+  const Index out = weight.dim(0), in = weight.dim(1);
+  require(x.dim(-1) == in, "dense", [&] {
+    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + std::to_string(in);
+  });
+  require(!present(bias) || bias.dim(0) == out, "dense", [&] {
+    return "bias has shape " + to_string(bias.shape()) + "; for a weight of shape " + to_string(weight.shape()) +
+           " it must be " + to_string(Shape<1>{out});
+  });
+  Shape<R> shape = x.shape();
+  shape.back() = out;
+  return shape;
+}
+/// All axes but the last as one.
+template <class S, int R>
+Variable<S, 2> as_rows(const Variable<S, R>& x) {
+  Index rows = 1;
+  for (int axis = 0; axis + 1 < R; ++axis) rows *= x.dim(axis);
+  return x.reshape(Shape<2>{rows, x.dim(-1)});
+}
+/// dense on rows, and what `end`, whose bias is ignored, says of a result that is not recorded.  x: (rows, in)  ->  (rows,
+/// out)
 template <class S>
 Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
-                             PackedDense<S> packed) {
+                             PackedDense<S> packed, GemmEpilogue<S> end = {}) {
   Operation<S> op("dense", x, weight, bias);
   const Index rows = x.dim(0), out = weight.dim(0), in = weight.dim(1);
   const auto y = op.result(Shape<2>{rows, out});
   const Scratch<S> scratch(packed.columns ? 0 : packed_size<S>(in, out));
   if (!packed.columns) pack_b(Side::transposed, in, out, weight.data(), in, scratch.get());
   const S* columns = packed.columns ? packed.columns : scratch.get();
-  const PlainRows<S> a{x.data(), in};
+  end.bias = present(bias) ? bias.data() : nullptr;
   MultiplyAdds::add(rows, out, in);
-  gemm_packed(rows, out, in, S(1), a, columns, S(0), op.data(y), out,
-              GemmEpilogue<S>{present(bias) ? bias.data() : nullptr});
+  gemm_packed(rows, out, in, S(1), PlainRows<S>{x.data(), in}, columns, S(0), op.data(y), out, end);
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
@@ -54,20 +78,33 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
 template <class S, int R>
 Variable<S, R> dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
                      PackedDense<S> packed = {}) {
-  static_assert(R >= 1, "attend: dense needs a feature axis");
-  const Index out = weight.dim(0), in = weight.dim(1);
-  require(x.dim(-1) == in, "dense", [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + std::to_string(in);
+  const Shape<R> shape = detail::dense_shape(x, weight, bias);
+  return detail::dense_rows_of(detail::as_rows(x), weight, bias, packed).reshape(shape);
+}
+
+/// activation(dense(x) + residual), the residual being of the result's shape, or null for none. Where nothing is recorded,
+/// bias, residual and activation are a part of the product's kernel; the result is the same. Arguments, memory and errors
+/// as dense; ShapeError also for a residual of another shape.
+template <class S, int R>
+Variable<S, R> fused_dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,
+                           Activation activation, const Variable<S, R>* residual = nullptr,
+                           PackedDense<S> packed = {}) {
+  const Shape<R> shape = detail::dense_shape(x, weight, bias);
+  require(!residual || residual->shape() == shape, "dense", [&] {
+    return "residual has shape " + to_string(residual->shape()) + "; it must be " + to_string(shape) +
+           ", as the result";
   });
-  require(!present(bias) || bias.dim(0) == out, "dense", [&] {
-    return "bias has shape " + to_string(bias.shape()) + "; for a weight of shape " + to_string(weight.shape()) +
-           " it must be " + to_string(Shape<1>{out});
-  });
-  Index rows = 1;
-  for (int axis = 0; axis + 1 < R; ++axis) rows *= x.dim(axis);
-  Shape<R> shape = x.shape();
-  shape.back() = out;
-  return detail::dense_rows_of(x.reshape(Shape<2>{rows, in}), weight, bias, packed).reshape(shape);
+  const auto linked = [](const auto& v) { return v.link() != nullptr; };
+  if (linked(x) || linked(weight) || linked(bias) || (residual && linked(*residual))) {
+    const auto y = dense(x, weight, bias, packed);
+    return activate(residual ? y + *residual : y, activation);
+  }
+  GemmEpilogue<S> end;
+  if (residual) end.residual = residual->data(), end.residual_ld = shape.back();
+  end.relu = activation == Activation::relu;
+  if (!end.relu) end.activation = detail::in_place<S>(activation);
+  const auto y = detail::dense_rows_of(detail::as_rows(x), weight, bias, packed, end).reshape(shape);
+  return end.relu || end.activation ? y : activate(y, activation);
 }
 
 ATTEND_END

@@ -1,5 +1,5 @@
 #pragma once
-#include "attend/autograd/operation.hpp"
+#include "attend/functional/activation.hpp"
 #include "attend/kernels/gate.hpp"
 
 ATTEND_BEGIN
@@ -41,6 +41,28 @@ Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate
                                 pass.add_to(dg));
     });
   }
+  return y;
+}
+
+/// gate_channels(x, gate) + shortcut, then max(., 0) if `relu`: how a residual block with channel attention ends. In one
+/// pass where nothing is recorded.  x, shortcut: (batch, height, width, channels)  gate: (batch, channels)  ->  as x.
+/// Throws ShapeError unless batch and channels of the gate agree and the shortcut has x's shape.
+template <class S>
+Variable<S, 4> gate_channels_plus(const Variable<S, 4>& x, const Variable<S, 2>& gate, const Variable<S, 4>& shortcut,
+                                  bool relu) {
+  Operation<S> op("gate_channels_plus", x, gate, shortcut);
+  op.require(shortcut.shape() == x.shape(), [&] {
+    return "x has shape " + to_string(x.shape()) + "; the shortcut must have it too, not " +
+           to_string(shortcut.shape());
+  });
+  if (op.records()) {
+    const auto sum = gate_channels(x, gate) + shortcut;
+    return relu ? attend::relu(sum) : sum;
+  }
+  detail::check_channel_gate(op, x, gate);
+  const auto y = op.result(x.shape());
+  gating::channels_forward(x.dim(0), x.dim(1) * x.dim(2), x.dim(3), x.data(), gate.data(), op.data(y), shortcut.data(),
+                           relu);
   return y;
 }
 

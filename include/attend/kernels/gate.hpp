@@ -2,6 +2,7 @@
 #ifndef ATTEND_KERNELS_GATE
 #define ATTEND_KERNELS_GATE
 #include <algorithm>
+#include <limits>
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/tensor.hpp"
@@ -30,14 +31,33 @@ namespace gating {
 /// Rows handled at a time: depends on the width alone.
 inline Index grain(Index channels) { return std::max<Index>(1, 16384 / std::max<Index>(1, channels)); }
 
-/// y = x g(b, c): one number per sample and channel.  g: (batch, channels)
+/// y = x g(b, c): one number per sample and channel.  g: (batch, channels). With a shortcut, as long as x, y = x g +
+/// shortcut, and max(y, 0) if `relu`; else, if y is `far` from the caches, past them. From the last pixel to the first: what was read last, to find the gates, is still in
+/// the cache.
 template <class S>
-void channels_forward(Index batch, Index pixels, Index channels, const S* x, const S* g, S* y) {
-  parallel_for(batch * pixels, grain(channels), [&](Index begin, Index end) {
-    for (Index row = begin; row < end; ++row)
-      simd::map(
-          channels, y + row * channels, [](const auto& v, const auto& scale) { return v * scale; }, x + row * channels,
-          g + row / pixels * channels);
+void channels_forward(Index batch, Index pixels, Index channels, const S* x, const S* g, S* y,
+                      const S* shortcut = nullptr, bool relu = false, bool far = false) {
+  const Index rows = batch * pixels;
+  parallel_for(rows, grain(channels), [&](Index begin, Index end) {
+    const S least = relu ? S(0) : -std::numeric_limits<S>::infinity();
+    for (Index row = rows - begin; row-- > rows - end;) {
+      const S *const from = x + row * channels, *const scale = g + row / pixels * channels;
+      S* const to = y + row * channels;
+      const auto product = [](const auto& v, const auto& by) { return v * by; };
+      if (shortcut)
+        simd::map(
+            channels, to,
+            [least](const auto& v, const auto& by, const auto& added) {
+              const auto sum = simd::multiply_add(v, by, added);
+              return simd::at_least(simd::all<std::decay_t<decltype(sum)> >(least), sum);
+            },
+            from, scale, shortcut + row * channels);
+      else if (far)
+        simd::map_far(channels, to, product, from, scale);
+      else
+        simd::map(channels, to, product, from, scale);
+    }
+    if (far) simd::end_stream();
   });
 }
 /// dx += dy g,  dg(b, c) += sum over pixels of dy x, summed in runs of 64 pixels. Either may be null.

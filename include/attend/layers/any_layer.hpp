@@ -1,7 +1,18 @@
 #pragma once
+#include <optional>
+
 #include "attend/autograd/layer.hpp"
 
 ATTEND_BEGIN
+namespace detail {
+template <class L, class V, class = void>
+struct HasPlus : std::false_type {};
+template <class L, class V>
+struct HasPlus<
+    L, V,
+    std::void_t<decltype(std::declval<const L&>().plus(std::declval<const V&>(), std::declval<const V&>(), true))>>
+    : std::true_type {};
+}  // namespace detail
 
 namespace detail {
 template <class L, class = void>
@@ -30,6 +41,14 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
   /// Does it, as its constructor made it, give what it is given? Layers that do say so: `using StartsAsIdentity = void;`
   bool starts_as_identity() const { return !held_ || held_->starts_as_identity; }
   Variable<S, R> forward(const Variable<S, R>& x) const { return held_ ? held_->forward(x) : x; }
+  /// Does it hold a layer?
+  explicit operator bool() const { return held_ != nullptr; }
+  /// forward(x) + shortcut, with max(., 0) if `relu`, as the layer held computes it in one pass (its `plus(x, shortcut,
+  /// relu)`); nothing if it has no such way, and where something is recorded.
+  std::optional<Variable<S, R>> plus(const Variable<S, R>& x, const Variable<S, R>& shortcut, bool relu) const {
+    if (!held_ || x.link() || shortcut.link() || x.shape() != shortcut.shape()) return std::nullopt;
+    return held_->plus(x, shortcut, relu);
+  }
   void walk_held(Walk<S>& found, const std::string& path) {
     if (held_) held_->walk(found, path);
   }
@@ -46,6 +65,7 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
     virtual ~Held() = default;
     virtual std::unique_ptr<Held> clone() const = 0;
     virtual Variable<S, R> forward(const Variable<S, R>& x) const = 0;
+    virtual std::optional<Variable<S, R>> plus(const Variable<S, R>&, const Variable<S, R>&, bool) const = 0;
     virtual void walk(Walk<S>& found, const std::string& path) = 0;
     virtual void walk(Walk<const S>& found, const std::string& path) const = 0;
     virtual void walk(Walk<void>& found, const std::string& path) const = 0;
@@ -56,6 +76,14 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
     explicit Holds(L l) : Held(detail::StartsAsIdentity<L>::value), layer(std::move(l)) {}
     std::unique_ptr<Held> clone() const override { return std::make_unique<Holds>(layer); }
     Variable<S, R> forward(const Variable<S, R>& x) const override { return layer(x); }
+    std::optional<Variable<S, R>> plus(const Variable<S, R>& x, const Variable<S, R>& shortcut,
+                                       bool relu) const override {
+      if constexpr (detail::HasPlus<L, Variable<S, R>>::value) try {
+          return layer.plus(x, shortcut, relu);
+        } catch (const Error&) {  // forward throws it again, with the layer's name
+        }
+      return std::nullopt;
+    }
     void walk(Walk<S>& found, const std::string& path) override { attend::walk(found, layer, path); }
     void walk(Walk<const S>& found, const std::string& path) const override { attend::walk(found, layer, path); }
     void walk(Walk<void>& found, const std::string& path) const override { attend::walk(found, layer, path); }

@@ -39,11 +39,13 @@ class Conv2d : public Layer<Conv2d<S>> {
     return conv2d(x, weight_.on(x), on(bias_, x),
                   {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_);
   }
-  /// Not recorded: the same without bias, then what `epilogue` says, in one kernel.
-  Variable<S, 4> inference(const Variable<S, 4>& x, const GemmEpilogue<S>& epilogue) const {
+  /// Not recorded: the same without bias, then what `epilogue` says, in one kernel; `residual` as of conv2d.
+  Variable<S, 4> inference(const Variable<S, 4>& x, const GemmEpilogue<S>& epilogue,
+                           const Variable<S, 4>* residual = nullptr) const {
     const Conv2dOptions& o = options_;
     return conv2d(x, weight_.on(x), absent<S, 1>(),
-                  {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_, epilogue);
+                  {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_, epilogue,
+                  residual);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

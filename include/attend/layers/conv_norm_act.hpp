@@ -1,28 +1,32 @@
 #pragma once
 #include "attend/functional/activation.hpp"
+#include "attend/functional/arithmetic.hpp"
 #include "attend/layers/batch_norm.hpp"
 #include "attend/layers/conv2d.hpp"
 
 ATTEND_BEGIN
 
-/// activation(norm(conv x)). Where nothing is recorded the norm with its running statistics and a relu are a part of the
-/// convolution's kernel, with the same result up to rounding: what torch.nn.utils.fusion.fuse_conv_bn_eval does to a
-/// model, without another model.
+/// activation(norm(conv x) + residual), the residual being of the result's shape, or null for none. Where nothing is
+/// recorded all of it is a part of the convolution's kernel, the norm with its running statistics, with the same result
+/// up to rounding: what torch.nn.utils.fusion.fuse_conv_bn_eval does to a model, without another model.
 template <class S>
 Variable<S, 4> conv_norm_act(const Conv2d<S>& conv, const BatchNorm<S>& norm, Activation activation,
-                             const Variable<S, 4>& x) {
+                             const Variable<S, 4>& x, const Variable<S, 4>* residual = nullptr) {
   const Index channels = conv.options().out_channels;
   const detail::Scratch<S> folded(2 * channels);
   S *const scale = folded.get(), *const shift = scale + channels;
-  if (!x.link() && norm.options().channels == channels && norm.fold(scale, shift)) try {
+  const bool recorded = x.link() || (residual && residual->link());
+  if (!recorded && norm.options().channels == channels && norm.fold(scale, shift)) try {
       if (conv.bias())
         for (Index c = 0; c < channels; ++c) shift[c] += conv.bias()->data()[c] * scale[c];
       const bool relu = activation == Activation::relu;
-      const auto y = conv.inference(x, GemmEpilogue<S>{shift, nullptr, 0, relu, scale});
-      return relu ? y : activate(y, activation);
+      const auto in_place = relu ? nullptr : detail::in_place<S>(activation);
+      const auto y = conv.inference(x, GemmEpilogue<S>{shift, nullptr, 0, relu, scale, in_place}, residual);
+      return relu || in_place ? y : activate(y, activation);
     } catch (const Error&) {  // below it is thrown again, with the layer's name
     }
-  return activate(norm(conv(x)), activation);
+  const auto y = norm(conv(x));
+  return activate(residual ? y + *residual : y, activation);
 }
 
 struct ConvNormActOptions {

@@ -25,6 +25,17 @@ class Dense : public Layer<Dense<S>> {
     const Index out = weight_.shape()[0], in = weight_.shape()[1];
     return dense(x, weight_.on(x), on(bias_, x), PackedDense<S>::of(weight_, out, in));
   }
+  /// activation(forward(x) + residual), the residual being of the result's shape, or null for none: fused_dense.
+  template <int R>
+  Variable<S, R> fused(const Variable<S, R>& x, Activation activation, const Variable<S, R>* residual = nullptr) const {
+    if (!x.link() && !(residual && residual->link())) try {
+        return fused_dense(x, weight_.on(x), on(bias_, x), activation, residual,
+                           PackedDense<S>::of(weight_, weight_.shape()[0], weight_.shape()[1]));
+      } catch (const Error&) {  // below it is thrown again, with the layer's name
+      }
+    const auto y = (*this)(x);
+    return activate(residual ? y + *residual : y, activation);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("weight", self.weight_);

@@ -55,9 +55,11 @@ class ResNetStemLayer : public Layer<ResNetStemLayer<S>> {
     norms_.emplace_back(block_norm(width));
     convs_.emplace_back(block_conv(width, 2 * width, 3, 1), rng);
   }
-  Variable<S, 4> forward(const Variable<S, 4>& image) const {
-    auto x = convs_[0](image);
-    for (std::size_t i = 0; i < norms_.size(); ++i) x = convs_[i + 1](relu(norms_[i](x)));
+  /// With `last`, the norm after the last convolution, and a relu after each.
+  Variable<S, 4> map(const Variable<S, 4>& image, const BatchNorm<S>& last) const {
+    auto x = image;
+    for (std::size_t i = 0; i < convs_.size(); ++i)
+      x = conv_norm_act(convs_[i], i < norms_.size() ? norms_[i] : last, Activation::relu, x);
     return x;
   }
   template <class Self, class Visit>
@@ -119,7 +121,7 @@ class ResNet : public Layer<ResNet<S>> {
   std::array<Variable<S, 4>, 4> maps(const Variable<S, 4>& image) const {
     MaxPoolOptions pool;
     pool.kernel_size = 3, pool.stride = 2, pool.padding = 1;
-    const auto first = stages_[0](max_pool2d(relu(bn1_(conv1_(image))), pool));
+    const auto first = stages_[0](max_pool2d(conv1_.map(image, bn1_), pool));
     const auto second = stages_[1](first), third = stages_[2](second);
     return {first, second, third, stages_[3](third)};
   }

@@ -1,6 +1,5 @@
 #pragma once
 #include "attend/attention/channel/squeeze.hpp"
-#include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/layers/pointwise_conv.hpp"
 
@@ -25,9 +24,13 @@ class EffectiveSqueezeExcite : public Layer<EffectiveSqueezeExcite<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map_channels("EffectiveSqueezeExcite", x.shape(), options_.channels);
-    const auto gate = activate(fc_(detail::squeeze(x, options_.add_maxpool)), options_.gate);
-    offer(*this, "gate", gate);
-    return gate_channels(x, gate);
+    return detail::gate_by<S>(*this, x, [this](const auto& part) { return gate(part); });
+  }
+  /// forward(x) + shortcut, then max(., 0) if `relu`, as gate_channels_plus.
+  Variable<S, 4> plus(const Variable<S, 4>& x, const Variable<S, 4>& shortcut, bool relu) const {
+    detail::check_map_channels("EffectiveSqueezeExcite", x.shape(), options_.channels);
+    return detail::gate_by<S>(
+        *this, x, [this](const auto& part) { return gate(part); }, &shortcut, relu);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -35,6 +38,9 @@ class EffectiveSqueezeExcite : public Layer<EffectiveSqueezeExcite<S>> {
   }
 
  private:
+  Variable<S, 2> gate(const Variable<S, 4>& x) const {
+    return activate(fc_(detail::squeeze(x, options_.add_maxpool)), options_.gate);
+  }
   EffectiveSqueezeExciteOptions options_;
   PointwiseConv<S> fc_;
 };

@@ -1,7 +1,6 @@
 #pragma once
 #include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
-#include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/layers/conv1d.hpp"
 
@@ -54,11 +53,13 @@ class EfficientChannelAttention : public Layer<EfficientChannelAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map_channels("EfficientChannelAttention", x.shape(), options_.channels);
-    auto scores = conv_(global_average_pool(x).reshape(Shape<3>{x.dim(0), options_.channels, 1}));
-    if (conv2_) scores = (*conv2_)(activate(scores, options_.activation));
-    const auto gate = activate(scores.reshape(Shape<2>{x.dim(0), options_.channels}), options_.gate);
-    offer(*this, "gate", gate);
-    return gate_channels(x, gate);
+    return detail::gate_by<S>(*this, x, [this](const auto& part) { return gate(part); });
+  }
+  /// forward(x) + shortcut, then max(., 0) if `relu`, as gate_channels_plus.
+  Variable<S, 4> plus(const Variable<S, 4>& x, const Variable<S, 4>& shortcut, bool relu) const {
+    detail::check_map_channels("EfficientChannelAttention", x.shape(), options_.channels);
+    return detail::gate_by<S>(
+        *this, x, [this](const auto& part) { return gate(part); }, &shortcut, relu);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -67,6 +68,11 @@ class EfficientChannelAttention : public Layer<EfficientChannelAttention<S>> {
   }
 
  private:
+  Variable<S, 2> gate(const Variable<S, 4>& x) const {
+    auto scores = conv_(global_average_pool(x).reshape(Shape<3>{x.dim(0), options_.channels, 1}));
+    if (conv2_) scores = (*conv2_)(activate(scores, options_.activation));
+    return activate(scores.reshape(Shape<2>{x.dim(0), options_.channels}), options_.gate);
+  }
   static Conv1dOptions along_channels(const EfficientChannelAttentionOptions& o, Index in, bool bias) {
     Conv1dOptions conv;
     conv.in_channels = in, conv.out_channels = 1, conv.bias = bias;

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/gate.hpp"
 #include "attend/functional/global_pooling.hpp"
@@ -25,6 +26,39 @@ inline void check_map(const char* layer, const Shape<4>& shape, Index channels) 
   check_map_channels(layer, shape, channels);
   require(shape[1] > 0 && shape[2] > 0, layer,
           [&] { return "x has shape " + to_string(shape) + "; there must be positions to judge from"; });
+}
+
+/// x times gate(x), a (batch, channels) that `layer` offers, each sample's judged from that sample alone; with a shortcut
+/// gate_channels_plus. Where nothing is recorded, a few samples at a time: a map is still in the cache when its gate is
+/// known.
+template <class S, class L, class Gate>
+Variable<S, 4> gate_by(const L& layer, const Variable<S, 4>& x, const Gate& gate,
+                       const Variable<S, 4>* shortcut = nullptr, bool relu = false) {
+  const Index batch = x.dim(0), each = batch > 0 ? x.size() / batch : 0;
+  if (each == 0 || x.link() || (shortcut && shortcut->link()) || Recording::wants(key_of(layer))) {
+    const auto judged = gate(x);
+    offer(layer, "gate", judged);
+    return shortcut ? gate_channels_plus(x, judged, *shortcut, relu) : gate_channels(x, judged);
+  }
+  Operation<S> op("gate_channels", x);
+  op.require(!shortcut || shortcut->shape() == x.shape(), [&] {
+    return "x has shape " + to_string(x.shape()) + "; the shortcut must have it too, not " +
+           to_string(shortcut->shape());
+  });
+  const auto y = op.result(x.shape());
+  const bool far = x.size() * static_cast<Index>(sizeof(S)) >= simd::far_bytes;
+  const Index some = std::max<Index>(1, (Index(1) << 22) / (each * static_cast<Index>(sizeof(S))));
+  for (Index first = 0; first < batch; first += some) {
+    const Index count = std::min(some, batch - first), from = first * each;
+    Shape<4> shape = x.shape();
+    shape[0] = count;
+    const auto part = Variable<S, 4>::borrow(x.data() + from, shape);
+    const auto judged = gate(part);
+    check_channel_gate(op, part, judged);
+    gating::channels_forward(count, x.dim(1) * x.dim(2), x.dim(3), part.data(), judged.data(), op.data(y) + from,
+                             shortcut ? shortcut->data() + from : nullptr, relu, far);
+  }
+  return y;
 }
 
 }  // namespace detail

@@ -1,7 +1,6 @@
 #pragma once
 #include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
-#include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/layers/batch_norm.hpp"
 #include "attend/layers/pointwise_conv.hpp"
@@ -74,11 +73,13 @@ class SqueezeExcite : public Layer<SqueezeExcite<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map_channels("SqueezeExcite", x.shape(), options_.channels);
-    auto hidden = reduce_(detail::squeeze(x, options_.add_maxpool));
-    if (norm_) hidden = (*norm_)(hidden);
-    const auto gate = activate(expand_(activate(hidden, options_.activation)), options_.gate);
-    offer(*this, "gate", gate);
-    return gate_channels(x, gate);
+    return detail::gate_by<S>(*this, x, [this](const auto& part) { return gate(part); });
+  }
+  /// forward(x) + shortcut, then max(., 0) if `relu`, as gate_channels_plus.
+  Variable<S, 4> plus(const Variable<S, 4>& x, const Variable<S, 4>& shortcut, bool relu) const {
+    detail::check_map_channels("SqueezeExcite", x.shape(), options_.channels);
+    return detail::gate_by<S>(
+        *this, x, [this](const auto& part) { return gate(part); }, &shortcut, relu);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -89,6 +90,11 @@ class SqueezeExcite : public Layer<SqueezeExcite<S>> {
   }
 
  private:
+  Variable<S, 2> gate(const Variable<S, 4>& x) const {
+    auto hidden = reduce_(detail::squeeze(x, options_.add_maxpool));
+    if (norm_) hidden = (*norm_)(hidden);
+    return activate(expand_(activate(hidden, options_.activation)), options_.gate);
+  }
   SqueezeExcite(const SqueezeExciteOptions& options, Index reduced, Rng& rng)
       : options_(options),
         reduce_({options.channels, reduced, options.bias}, rng),
