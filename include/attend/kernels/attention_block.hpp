@@ -133,18 +133,12 @@ struct AttentionBlock {
       if (row >= seen[v]) ++v;
     }
   }
-  /// Whether vectors that see different numbers of keys are multiplied together, zeros too: where a register tile of one
-  /// vector has too few sums to hide how long an addition takes.
-  static constexpr bool joined = tile_rows < 8;
-  /// A panel (rows, width) from columns of keys and a panel (keys, width).
+  /// A panel (rows, width) from columns of keys and a panel (keys, width), in which what a vector does not see is zero:
+  /// multiplying it costs less than register tiles of single vectors would.
   void product_over_keys(const TileProduct<S>& whole, Index rows, TileZeros zeros) const {
-    for (Index v = 0, next; v * step < width; v = next) {
-      for (next = v + 1; next * step < width && (joined || seen[next] == seen[v]);) ++next;
-      TileProduct<S> t = whole;
-      t.b += v * step, t.c += v * step, t.depth = seen[next - 1];
-      if (t.keep) t.keep += v * step;
-      tile_product(t, rows, (next - v) * step, zeros);
-    }
+    TileProduct<S> t = whole;
+    t.depth = seen[width / step - 1];
+    tile_product(t, rows, width, zeros);
   }
   /// (keys, columns) from a panel (keys, width) and rows of queries.
   void product_over_queries(const TileProduct<S>& whole, Index columns, TileZeros zeros) const {
@@ -176,8 +170,7 @@ struct AttentionBlock {
         added += e;
         simd::store(x, e);
       }
-      if constexpr (joined)
-        for (Index j = seen[at / step]; j < seen[width / step - 1]; ++j, x += row) simd::store(x, Vector{});
+      for (Index j = seen[at / step]; j < seen[width / step - 1]; ++j, x += row) simd::store(x, Vector{});
       statistics.keep(at, sums);
       simd::store(running.sum + at, simd::multiply_add(simd::load(running.sum + at), factor, added));
       simd::store(running.before + at, now);
