@@ -57,8 +57,8 @@ class InvertedResidual : public Layer<InvertedResidual<S>> {
     y = conv_norm_act(filter_, filter_norm_, options_.activation, y);
     if (squeeze_) y = (*squeeze_)(y);
     const bool adds = options_.stride == 1 && options_.in_channels == options_.out_channels;
-    if (!x.link()) return conv_norm_act(project_, project_norm_, Activation::identity, y, adds ? &x : nullptr);
-    y = project_norm_(project_(y));
+    if (adds && !x.link()) return conv_norm_act(project_, project_norm_, Activation::identity, y, x);
+    y = conv_norm_act(project_, project_norm_, Activation::identity, y);
     return adds ? drop_path(y, options_.drop_path) + x : y;
   }
   template <class Self, class Visit>

@@ -29,7 +29,7 @@ class ResidualEnd {
   Variable<S, 4> operator()(const Variable<S, 4>& x, const Conv2d<S>& conv, const BatchNorm<S>& norm,
                             const Variable<S, 4>& seen) const {
     const auto added = shortcut(x);
-    if (!attention_ && !seen.link()) return conv_norm_act(conv, norm, activation_, seen, &added);
+    if (!attention_ && !seen.link()) return conv_norm_act(conv, norm, activation_, seen, added);
     return join(conv_norm_act(conv, norm, Activation::identity, seen), added);
   }
   template <class Self, class Visit>

@@ -94,9 +94,6 @@ void run(const Line<S>& line) {
     if (j + 6 <= line.count && whole(j) && whole(j + 5)) {
       slides ? columns<6, true>(line, j, 0, 3) : columns<6, false>(line, j, 0, taps.count);
       j += 6;
-    } else if (j + 3 <= line.count && whole(j) && whole(j + 2)) {
-      columns<3, false>(line, j, 0, taps.count);
-      j += 3;
     } else {
       const auto [u0, u1] = taps.inside(j, line.x_step, line.x_width);
       columns<1, false>(line, j++, u0, u1);

@@ -6,27 +6,45 @@
 
 ATTEND_BEGIN
 
-/// activation(norm(conv x) + residual), the residual being of the result's shape, or null for none. Where nothing is
-/// recorded all of it is a part of the convolution's kernel, the norm with its running statistics, with the same result
-/// up to rounding: what torch.nn.utils.fusion.fuse_conv_bn_eval does to a model, without another model.
+namespace detail {
+/// activation(norm(conv x) + residual) as one kernel, the residual null for none; nothing where something is recorded, the
+/// norm needs statistics of x, or the arguments do not fit.
+template <class S>
+std::optional<Variable<S, 4>> folded_convolution(const Conv2d<S>& conv, const BatchNorm<S>& norm, Activation activation,
+                                                 const Variable<S, 4>& x, const Variable<S, 4>* residual) {
+  const Index channels = conv.options().out_channels;
+  const Scratch<S> folded(2 * channels);
+  S *const scale = folded.get(), *const shift = scale + channels;
+  if (x.link() || (residual && residual->link()) || norm.options().channels != channels || !norm.fold(scale, shift))
+    return std::nullopt;
+  try {
+    if (conv.bias())
+      for (Index c = 0; c < channels; ++c) shift[c] += conv.bias()->data()[c] * scale[c];
+    const bool relu = activation == Activation::relu;
+    const auto in_place = relu ? nullptr : detail::in_place<S>(activation);
+    const auto y = conv.inference(x, GemmEpilogue<S>{shift, nullptr, 0, relu, scale, in_place}, residual);
+    return relu || in_place ? y : activate(y, activation);
+  } catch (const Error&) {  // the caller's other way throws it again, with the layer's name
+    return std::nullopt;
+  }
+}
+}  // namespace detail
+
+/// activation(norm(conv x)). Where nothing is recorded the norm with its running statistics and the activation are a part
+/// of the convolution's kernel, with the same result up to rounding: what torch.nn.utils.fusion.fuse_conv_bn_eval does to
+/// a model, without another model.
 template <class S>
 Variable<S, 4> conv_norm_act(const Conv2d<S>& conv, const BatchNorm<S>& norm, Activation activation,
-                             const Variable<S, 4>& x, const Variable<S, 4>* residual = nullptr) {
-  const Index channels = conv.options().out_channels;
-  const detail::Scratch<S> folded(2 * channels);
-  S *const scale = folded.get(), *const shift = scale + channels;
-  const bool recorded = x.link() || (residual && residual->link());
-  if (!recorded && norm.options().channels == channels && norm.fold(scale, shift)) try {
-      if (conv.bias())
-        for (Index c = 0; c < channels; ++c) shift[c] += conv.bias()->data()[c] * scale[c];
-      const bool relu = activation == Activation::relu;
-      const auto in_place = relu ? nullptr : detail::in_place<S>(activation);
-      const auto y = conv.inference(x, GemmEpilogue<S>{shift, nullptr, 0, relu, scale, in_place}, residual);
-      return relu || in_place ? y : activate(y, activation);
-    } catch (const Error&) {  // below it is thrown again, with the layer's name
-    }
-  const auto y = norm(conv(x));
-  return activate(residual ? y + *residual : y, activation);
+                             const Variable<S, 4>& x) {
+  if (const auto y = detail::folded_convolution<S>(conv, norm, activation, x, nullptr)) return *y;
+  return activate(norm(conv(x)), activation);
+}
+/// activation(norm(conv x) + residual), the residual being of the result's shape: likewise.
+template <class S>
+Variable<S, 4> conv_norm_act(const Conv2d<S>& conv, const BatchNorm<S>& norm, Activation activation,
+                             const Variable<S, 4>& x, const Variable<S, 4>& residual) {
+  if (const auto y = detail::folded_convolution<S>(conv, norm, activation, x, &residual)) return *y;
+  return activate(norm(conv(x)) + residual, activation);
 }
 
 struct ConvNormActOptions {
