@@ -53,7 +53,7 @@ struct ByobNetOptions {
 /// A network of bottlenecks with any attention in them (timm's ByobNet with attention): GC-ResNet, BoTNet, HaloNet,
 /// LambdaResNet and their like, whose options the files of those names hold.
 ///
-///   stem (stride 4), stages of AttentionBottlenecks, [1x1 convolution], mean over positions, dense
+///   stem (stride 4; plain without a pool 2), stages of AttentionBottlenecks, [1x1 convolution], mean over positions, dense
 ///
 ///     ByobNet<float> model(botnet26t<float>(256, 256), rng);
 ///
@@ -74,7 +74,8 @@ class ByobNet : public Layer<ByobNet<S>> {
       stem_.emplace_back(conv(in, widths[i], o.stem == ByobStem::plain ? 7 : 3, strided ? 2 : 1), rng);
       in = widths[i];
     }
-    Index height = o.height / 4, width = o.width / 4, number = 0, all = 0;
+    const Index stride = widths.size() == 1 && !o.stem_pool ? 2 : 4;  // of the stem
+    Index height = o.height / stride, width = o.width / stride, number = 0, all = 0;
     for (const auto& stage : o.stages) all += static_cast<Index>(stage.self_attention.size());
     for (const auto& stage : o.stages) {
       stages_.emplace_back();

@@ -21,5 +21,17 @@ ByobNetOptions<S> halonet26t(Index block_size = 8, Index halo_size = 2) {
   };
   return o;
 }
+/// HaloNet-H1 (table 3 there; timm's halonet_h1): nothing but halo attention, 8 x 8 blocks with a halo of 3.
+template <class S>
+ByobNetOptions<S> halonet_h1() {
+  ByobNetOptions<S> o = halonet26t<S>(8, 3);
+  o.stem = ByobStem::plain;
+  o.stages.clear();
+  const Index depths[] = {3, 3, 10, 3};
+  for (Index stage = 0; stage < 4; ++stage)
+    o.stages.push_back(
+        {Index(64) << stage, stage == 0 ? 1 : 2, std::vector<bool>(std::size_t(depths[stage]), true), 1.0});
+  return o;
+}
 
 ATTEND_END

@@ -81,7 +81,7 @@ def attention_models():
         ("gcresnet50t", (2, 3, 64, 48), {}), ("gcresnext26ts", (2, 3, 64, 48), {}), ("gcresnet33ts", (2, 3, 64, 48), {}),
         ("botnet26t_256", (2, 3, 64, 96), dict(img_size=(64, 96))),
         ("sebotnet33ts_256", (1, 3, 64, 96), dict(img_size=(64, 96))),
-        ("halonet26t", (1, 3, 256, 256), {}), ("lambda_resnet26t", (2, 3, 64, 96), {}),
+        ("halonet26t", (1, 3, 256, 256), {}), ("halonet_h1", (1, 3, 256, 256), {}), ("lambda_resnet26t", (2, 3, 64, 96), {}),
         ("lambda_resnet26rpt_256", (2, 3, 64, 96), dict(img_size=(64, 96))),
         ("convnextv2_atto", (2, 3, 64, 48), {}), ("convnextv2_tiny", (1, 3, 64, 48), {}), ("convnext_atto", (2, 3, 64, 48), {}),
         ("coatnet_0_rw_224", (2, 3, 64, 96), dict(img_size=(64, 96))), ("coatnet_nano_rw_224", (2, 3, 64, 96), dict(img_size=(64, 96))),
