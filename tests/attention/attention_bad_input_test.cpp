@@ -5,6 +5,7 @@
 #include "attend/attention/score/additive.hpp"
 #include "attend/attention/score/general.hpp"
 
+namespace attention_bad_input_test {
 using namespace attend;
 
 namespace {
@@ -241,3 +242,4 @@ TEST(BadInput, GenericAttentionScoresAndRotary) {
       {Type::option, [&] { rotary(qv, {.base = 0}); }, {"base is 0"}},
   });
 }
+}  // namespace attention_bad_input_test

@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace attention_pool_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -115,3 +116,4 @@ TEST(BadInput, AttentionPool) {
 }
 
 }  // namespace
+}  // namespace attention_pool_test

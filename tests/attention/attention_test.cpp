@@ -9,6 +9,7 @@
 #include "attend/layers/dense.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace attention_test {
 using namespace attention_cases;
 using attend::testing::check_gradients;
 
@@ -273,3 +274,4 @@ TEST(Trap, T7_DotDoesNotScaleAndScaledDotDivides) {
                        scaled_dot_product_attention(q, k, v, {.scale = 0.25})),
             1e-15);
 }
+}  // namespace attention_test

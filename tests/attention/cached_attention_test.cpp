@@ -8,6 +8,7 @@
 #include "error_of.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace cached_attention_test {
 namespace {
 using namespace attention_cases;
 using attend::testing::ReferenceAttention;
@@ -257,3 +258,4 @@ TEST(CachedAttention, RefusesBadInput) {
 }
 
 }  // namespace
+}  // namespace cached_attention_test

@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace cbam_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -122,3 +123,4 @@ TEST(BadInput, Cbam) {
 }
 
 }  // namespace
+}  // namespace cbam_test

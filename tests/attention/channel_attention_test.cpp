@@ -23,6 +23,7 @@
 #include "attend/train/semantic_encoding.hpp"
 #include "error_of.hpp"
 
+namespace channel_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -536,3 +537,4 @@ TEST(BadInput, SpatialAndChannelGates) {
 }
 
 }  // namespace
+}  // namespace channel_attention_test

@@ -4,6 +4,7 @@
 #include "attend/attention/sim_pool.hpp"
 #include "attention/spatial_models.hpp"
 
+namespace feature_pooling_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -131,3 +132,4 @@ TEST(BadInput, FeaturePooling) {
 }
 
 }  // namespace
+}  // namespace feature_pooling_test

@@ -8,6 +8,7 @@
 #include "attend/attention/spatial/position_attention.hpp"
 #include "attention/spatial_models.hpp"
 
+namespace grid_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -217,3 +218,4 @@ TEST(BadInput, GridAttention) {
 }
 
 }  // namespace
+}  // namespace grid_attention_test

@@ -12,6 +12,7 @@
 #include "attend/train/cross_entropy.hpp"
 #include "error_of.hpp"
 
+namespace insert_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -119,3 +120,4 @@ TEST(FineTuning, TheHeadIsReplacedAndPartsLearnAtTheirOwnRates) {
             std::string::npos);
 }
 }  // namespace
+}  // namespace insert_attention_test

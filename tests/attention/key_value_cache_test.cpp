@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace key_value_cache_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -125,3 +126,4 @@ TEST(KeyValueCache, RefusesWhatDoesNotFitAndStaysAsItWas) {
 }
 
 }  // namespace
+}  // namespace key_value_cache_test

@@ -7,6 +7,7 @@
 #include "attend/functional/l2_normalize.hpp"
 #include "attention/spatial_models.hpp"
 
+namespace linear_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -153,3 +154,4 @@ TEST(BadInput, LinearAttention) {
 }
 
 }  // namespace
+}  // namespace linear_attention_test

@@ -3,6 +3,7 @@
 #include "attend/attention/spatial/outlook_attention.hpp"
 #include "attention/spatial_models.hpp"
 
+namespace local_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -106,3 +107,4 @@ TEST(BadInput, LocalAttention) {
 }
 
 }  // namespace
+}  // namespace local_attention_test

@@ -6,6 +6,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace make_attention_test {
 namespace {
 using namespace attend;
 
@@ -90,3 +91,4 @@ TEST(BadInput, MakeAttention) {
 }
 
 }  // namespace
+}  // namespace make_attention_test

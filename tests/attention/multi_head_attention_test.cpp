@@ -6,6 +6,7 @@
 #include "attend/functional/arithmetic.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace multi_head_attention_test {
 using namespace attention_cases;
 using attend::testing::check_gradients;
 
@@ -393,3 +394,4 @@ TEST(MultiHeadAttention, RecordedWeightsHaveGradientsEvenIfEverythingIsFrozen) {
     EXPECT_TRUE(std::any_of(g.data(), g.data() + g.size(), [](double e) { return e != 0; })) << frozen;
   }
 }
+}  // namespace multi_head_attention_test

@@ -4,6 +4,7 @@
 #include "attend/attention/spatial/non_local.hpp"
 #include "attention/spatial_models.hpp"
 
+namespace spatial_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -188,3 +189,4 @@ TEST(BadInput, SpatialAttention) {
 }
 
 }  // namespace
+}  // namespace spatial_attention_test

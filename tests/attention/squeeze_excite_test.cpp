@@ -6,6 +6,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace squeeze_excite_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -221,3 +222,4 @@ TEST(BadInput, SqueezeExcite) {
 }
 
 }  // namespace
+}  // namespace squeeze_excite_test

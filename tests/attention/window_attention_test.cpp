@@ -4,6 +4,7 @@
 #include "attend/functional/reduction.hpp"
 #include "attention/spatial_models.hpp"
 
+namespace window_attention_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -140,3 +141,4 @@ TEST(BadInput, WindowAttention) {
 }
 
 }  // namespace
+}  // namespace window_attention_test

@@ -7,6 +7,7 @@
 #include "error_of.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace with_cache_test {
 namespace {
 using namespace attention_cases;
 using T3 = Tensor<double, 3>;
@@ -124,3 +125,4 @@ TEST(WithCache, RefusesWhatItCannotDoAndLeavesTheCache) {
 }
 
 }  // namespace
+}  // namespace with_cache_test

@@ -6,6 +6,7 @@
 #include "autograd/models.hpp"
 #include "error_of.hpp"
 
+namespace checkpoint_test {
 namespace {
 using namespace models;
 using attend::testing::random_tensor;
@@ -77,3 +78,4 @@ TEST(Checkpoint, refuses_a_block_that_was_edited_meanwhile) {
             "[checkpoint] a parameter was edited before the backward pass, which computes the layer again");
 }
 }  // namespace
+}  // namespace checkpoint_test

@@ -7,6 +7,7 @@
 #include "autograd/models.hpp"
 #include "error_of.hpp"
 
+namespace layer_test {
 namespace {
 using namespace models;
 using attend::testing::random_tensor;
@@ -216,3 +217,4 @@ TEST(Threads, share_one_model) {
           << p.name;
 }
 }  // namespace
+}  // namespace layer_test

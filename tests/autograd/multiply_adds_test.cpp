@@ -11,6 +11,7 @@
 #include "attend/layers/recurrent.hpp"
 #include "attend/testing/gradient_check.hpp"
 
+namespace multiply_adds_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -67,3 +68,4 @@ TEST(MultiplyAddsOf, counters_nest_and_see_their_thread_only) {
   EXPECT_EQ(outer.count(), 54);
 }
 }  // namespace
+}  // namespace multiply_adds_test

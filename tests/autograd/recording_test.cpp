@@ -8,6 +8,7 @@
 #include "attend/attention/score/additive.hpp"
 #include "autograd/models.hpp"
 
+namespace recording_test {
 namespace {
 using namespace models;
 using attend::testing::random_tensor;
@@ -103,3 +104,4 @@ TEST(Recordings, of_a_frozen_model_on_a_tape) {
   check(MultiHeadAttention<float, score::Additive>(options, rng));
 }
 }  // namespace
+}  // namespace recording_test

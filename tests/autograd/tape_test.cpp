@@ -5,6 +5,7 @@
 #include "autograd/models.hpp"
 #include "error_of.hpp"
 
+namespace tape_test {
 namespace {
 using namespace models;
 using attend::testing::random_tensor;
@@ -129,3 +130,4 @@ TEST_F(Tapes, a_value_used_twice_sixty_times_in_a_row_is_linear_work) {
   EXPECT_EQ(tape.backward(dot(y, y)).of(start)(0), 2 * start.data()[0] * std::pow(2.0, 120));
 }
 }  // namespace
+}  // namespace tape_test

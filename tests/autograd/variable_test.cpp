@@ -5,6 +5,7 @@
 #include "autograd/models.hpp"
 #include "error_of.hpp"
 
+namespace variable_test {
 namespace {
 using namespace models;
 using attend::testing::random_tensor;
@@ -81,3 +82,4 @@ TEST(Borrowed, nothing_borrowed_leaves_a_mixed_call) {
   EXPECT_TRUE(same(kept.tensor(), t));
 }
 }  // namespace
+}  // namespace variable_test

@@ -13,6 +13,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace residual_block_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -213,3 +214,4 @@ TEST(BadInput, ResidualBlocks) {
 }
 
 }  // namespace
+}  // namespace residual_block_test

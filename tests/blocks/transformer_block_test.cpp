@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace transformer_block_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -206,3 +207,4 @@ TEST(BadInput, TransformerLayers) {
 }
 
 }  // namespace
+}  // namespace transformer_block_test

@@ -4,6 +4,7 @@
 
 #include <set>
 
+namespace rng_test {
 namespace {
 using attend::Index;
 using attend::Rng;
@@ -86,3 +87,4 @@ TEST(Rng, first_numbers_are_pinned) {
   EXPECT_EQ(Rng(42).normal_at(123456789), 0x1.37fd6cb4cbf4fp+0);
 }
 }  // namespace
+}  // namespace rng_test

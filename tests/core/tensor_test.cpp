@@ -9,6 +9,7 @@
 #include "attend/core/recycler.hpp"
 #include "error_of.hpp"
 
+namespace tensor_test {
 namespace {
 using namespace attend;
 
@@ -131,3 +132,4 @@ TEST(Recycler, size_classes_hold_what_was_asked_for) {
   Recycler::release();
 }
 }  // namespace
+}  // namespace tensor_test

@@ -14,6 +14,7 @@
 #include <set>
 #include <stdexcept>
 
+namespace threads_test {
 namespace {
 
 struct Restored : ::testing::Test {
@@ -129,7 +130,7 @@ TEST_F(Threads, AQuotaGivesWholeProcessorsRoundedUpAndNeverNone) {
 }
 
 /// A system's files, in a folder of its own.
-struct ControlGroups : testing::Test {
+struct ControlGroups : ::testing::Test {
   const std::filesystem::path top =
       std::filesystem::path(testing::TempDir()) / ("attend_cgroup_" + std::to_string(getpid()));
   ControlGroups() { std::filesystem::remove_all(top); }
@@ -316,3 +317,4 @@ TEST_F(FM_2_5, loops_after_the_pool_has_ended_run_inline) {
 }
 
 }  // namespace
+}  // namespace threads_test

@@ -5,6 +5,7 @@
 #include "attend/explain/image_sheet.hpp"
 #include "attend/explain/plot.hpp"
 
+namespace heatmap_test {
 namespace {
 using namespace attend;
 
@@ -288,3 +289,4 @@ TEST(BadInput, pictures_name_the_shapes_given) {
             std::string::npos);
 }
 }  // namespace
+}  // namespace heatmap_test

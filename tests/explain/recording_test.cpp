@@ -7,6 +7,7 @@
 #include "attend/io/png.hpp"
 #include "io/temporary_folder.hpp"
 
+namespace recording_test {
 namespace {
 using namespace attend;
 
@@ -168,3 +169,4 @@ TEST(BadInput, recording_says_what_there_is) {
   EXPECT_NE(option_error([&] { recording.gate("layers.0"); }).find("nothing of this kind"), std::string::npos);
 }
 }  // namespace
+}  // namespace recording_test

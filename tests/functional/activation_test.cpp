@@ -8,6 +8,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace activation_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -223,3 +224,4 @@ TEST(BadInput, Activation) {
             }).find("beta is nan"),
             std::string::npos);
 }
+}  // namespace activation_test

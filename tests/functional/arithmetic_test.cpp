@@ -5,6 +5,7 @@
 #include "attend/functional/reduction.hpp"
 #include "functional/plain_values.hpp"
 
+namespace arithmetic_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -140,3 +141,4 @@ TEST(BadInput, Arithmetic) {
       {[&] { (void)dot(x, zeros(2, 3, 1)); }, {"[dot] b has shape (2, 3, 1)", "(2, 3, 4)"}},
   });
 }
+}  // namespace arithmetic_test

@@ -4,6 +4,7 @@
 
 #include "functional/attention_cases.hpp"
 
+namespace attention_failures_test {
 using namespace attention_cases;
 
 namespace {
@@ -77,3 +78,4 @@ TEST(AttentionFailure, FM_2_2_products_beyond_half_precision) {
   const Tensor<float, 4> y = scaled_dot_product_attention(q, k, v, {.scale = 1});
   for (Index i = 0; i < 2; ++i) EXPECT_EQ(y(0, i, 0, 0), 2);
 }
+}  // namespace attention_failures_test

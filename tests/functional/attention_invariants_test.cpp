@@ -4,6 +4,7 @@
 #include "attend/functional/arithmetic.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace attention_invariants_test {
 using namespace attention_cases;
 
 namespace {
@@ -519,3 +520,4 @@ TEST(AttentionFailure, FM_2_3_absurd_but_legal_lengths) {
   EXPECT_TRUE(all_finite(y));
   EXPECT_EQ(y(0, 0, 0, 0), x(0, 0, 0, 0));
 }
+}  // namespace attention_invariants_test

@@ -4,6 +4,7 @@
 #include "attend/testing/reference_attention.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace attention_modifier_test {
 using namespace attention_cases;
 using attend::testing::check_function_gradients;
 
@@ -139,3 +140,4 @@ TEST(AttentionModifier, TrainingNeedsABackward) {
   const auto q = tape.want(tape.input(in.q));
   EXPECT_THROW(scaled_dot_product_attention(q, in.k, in.v, doubled), OptionError);
 }
+}  // namespace attention_modifier_test

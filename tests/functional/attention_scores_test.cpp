@@ -6,6 +6,7 @@
 #include "error_of.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace attention_scores_test {
 using namespace attention_cases;
 using attend::testing::check_function_gradients;
 
@@ -126,3 +127,4 @@ TEST(BadInput, AttentionSteps) {
   EXPECT_EQ(error_of<ShapeError>([&] { append_position(heads, x); }),
             "[append_position] row has shape (2, 3, 5); it must hold the 10 numbers of a position of x (2, 3, 2, 5)");
 }
+}  // namespace attention_scores_test

@@ -4,6 +4,7 @@
 #include "error_of.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace attention_statistics_test {
 using namespace attention_cases;
 
 namespace {
@@ -234,3 +235,4 @@ TEST(BadInput, AttentionStatistics) {
             "[scaled_dot_product_attention] inside has shape (2, 4); it must be (2, 5) or (1, 5), one entry per key");
   EXPECT_THROW(run({.inside = KeySet(Tensor<bool, 2>(3, 5))}), ShapeError);
 }
+}  // namespace attention_statistics_test

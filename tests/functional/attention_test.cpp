@@ -5,6 +5,7 @@
 #include "attend/testing/reference_attention.hpp"
 #include "functional/attention_cases.hpp"
 
+namespace attention_test {
 using namespace attention_cases;
 using attend::testing::check_function_gradients;
 using attend::testing::check_gradients;
@@ -311,3 +312,4 @@ TEST(AttentionFailure, FM_2_3_zero_sized_axes) {
   run(2, 3, 0);  // no keys: zeros, as if all were masked
   run(0, 0, 0);
 }
+}  // namespace attention_test

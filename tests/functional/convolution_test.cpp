@@ -6,6 +6,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace convolution_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -282,3 +283,4 @@ TEST(BadInput, Conv1d) {
   expect_error<ShapeError>(call({2, 2, 3}, {4, 3, 3}, {}), {"kernel_size (1, 3)"});
   expect_error<OptionError>(call({2, 5, 3}, {4, 3, 3}, {.stride = 2, .padding = Padding::same}), {"same", "stride 2"});
 }
+}  // namespace convolution_test

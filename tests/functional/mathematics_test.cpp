@@ -8,6 +8,7 @@
 #include "attend/functional/reduction.hpp"
 #include "functional/plain_values.hpp"
 
+namespace mathematics_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -81,3 +82,4 @@ TEST(BadInput, Mathematics) {
   EXPECT_THROW((void)clamp(vector({1}), 2, 1), OptionError);
   EXPECT_THROW((void)clamp(vector({1}), std::numeric_limits<double>::quiet_NaN(), 1), OptionError);
 }
+}  // namespace mathematics_test

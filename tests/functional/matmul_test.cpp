@@ -6,6 +6,7 @@
 
 #include "functional/plain_values.hpp"
 
+namespace matmul_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -60,3 +61,4 @@ TEST(BadInput, Matmul) {
       {[&] { (void)matmul(x, zeros(3, 4, 5)); }, {"[matmul] b has shape (3, 4, 5)", "batch axis 0 must be 2"}},
   });
 }
+}  // namespace matmul_test

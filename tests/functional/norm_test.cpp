@@ -6,6 +6,7 @@
 
 #include "attend/testing/gradient_check.hpp"
 
+namespace norm_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -388,3 +389,4 @@ TEST(BadInput, Norm) {
     }
   }
 }
+}  // namespace norm_test

@@ -8,6 +8,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace pooling_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -355,3 +356,4 @@ TEST(BadInput, InterpolateAndPad) {
   expect_error<ShapeError>([&] { pad2d(x, {0, 0, -3, -2}); }, {"width 5", "leave no cell"});
   expect_error<ShapeError>([&] { pad2d(zeros({2, 0, 5, 3}), {1, 0, 0, 0}, PaddingMode::replicate); }, {"(2, 0, 5, 3)"});
 }
+}  // namespace pooling_test

@@ -7,6 +7,7 @@
 #include "attend/functional/arithmetic.hpp"
 #include "functional/plain_values.hpp"
 
+namespace reduction_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -125,3 +126,4 @@ TEST(BadInput, Reduction) {
       {[&] { (void)max(zeros(2, 0, 3), {1}); }, {"[max] x has shape (2, 0, 3)", "at least one element"}},
   });
 }
+}  // namespace reduction_test

@@ -4,6 +4,7 @@
 
 #include "attend/testing/gradient_check.hpp"
 
+namespace rotary_test {
 using namespace attend;
 using attend::testing::check_function_gradients;
 using attend::testing::random_tensor;
@@ -72,3 +73,4 @@ TEST(Rotary, ZeroSizedAxes) {
   EXPECT_EQ(rotary(Variable<float, 4>(Tensor<float, 4>(0, 3, 2, 4))).size(), 0);
   EXPECT_EQ(rotary(Variable<float, 4>(Tensor<float, 4>(2, 0, 2, 4))).size(), 0);
 }
+}  // namespace rotary_test

@@ -6,6 +6,7 @@
 #include "attend/functional/expand.hpp"
 #include "attend/testing/gradient_check.hpp"
 
+namespace shape_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -284,3 +285,4 @@ TEST(BadInput, Shape) {
   EXPECT_THROW((void)stack(std::vector<V3>{}, 0), OptionError);
   EXPECT_THROW((void)pad_sequences(std::vector<V3>{}), OptionError);
 }
+}  // namespace shape_test

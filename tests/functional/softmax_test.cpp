@@ -6,6 +6,7 @@
 
 #include "attend/testing/gradient_check.hpp"
 
+namespace softmax_test {
 using namespace attend;
 using attend::testing::check_function_gradients;
 using attend::testing::random_tensor;
@@ -129,3 +130,4 @@ TEST(Softmax, LargeResultsAreTheirRows) {
     for (Index j = 0; j < n; ++j) ASSERT_EQ(y.data()[row * n + j], alone.data()[j]) << row << " " << j;
   }
 }
+}  // namespace softmax_test

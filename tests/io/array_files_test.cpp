@@ -5,6 +5,7 @@
 #include "attend/io/npz.hpp"
 #include "io/temporary_folder.hpp"
 
+namespace array_files_test {
 namespace {
 using namespace attend;
 
@@ -165,3 +166,4 @@ TEST(Idx, reads_fashion_mnist) {
   for (const Index count : counts) EXPECT_EQ(count, 1000);
 }
 }  // namespace
+}  // namespace array_files_test

@@ -4,6 +4,7 @@
 
 #include "io/readers.hpp"
 
+namespace broken_file_test {
 namespace {
 using namespace attend;
 
@@ -399,3 +400,4 @@ TEST(BadFile, what_is_no_regular_file_is_refused_by_every_reader) {
         << reader.name;
 }
 }  // namespace
+}  // namespace broken_file_test

@@ -5,6 +5,7 @@
 #include "attend/io/stored_array.hpp"
 #include "io/temporary_folder.hpp"
 
+namespace dtype_test {
 namespace {
 using namespace attend;
 
@@ -149,3 +150,4 @@ TEST(LoadBytes, takes_either_order_at_any_address) {
   EXPECT_EQ(std::memcmp(out, at, 4), 0);
 }
 }  // namespace
+}  // namespace dtype_test

@@ -13,6 +13,7 @@
 #include "attend/io/safetensors_file.hpp"
 #include "io/temporary_folder.hpp"
 
+namespace file_test {
 namespace {
 using namespace attend;
 
@@ -210,3 +211,4 @@ TEST(CheckedSize, has_no_value_once_it_has_wrapped) {
   EXPECT_FALSE((Checked(most) + 1) == 0);
 }
 }  // namespace
+}  // namespace file_test

@@ -3,6 +3,7 @@
 
 #include "io/readers.hpp"
 
+namespace hostile_file_test {
 namespace {
 using readers::Seed;
 
@@ -64,3 +65,4 @@ TEST(HostileFile, each_format_refuses_the_others) {
       EXPECT_EQ(outcome(a, folder / "x", b.bytes), a.read == b.read ? 'l' : 'r') << a.name << " took " << b.name;
 }
 }  // namespace
+}  // namespace hostile_file_test

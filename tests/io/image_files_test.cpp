@@ -5,6 +5,7 @@
 #include "attend/io/ppm.hpp"
 #include "io/temporary_folder.hpp"
 
+namespace image_files_test {
 namespace {
 using namespace attend;
 
@@ -92,3 +93,4 @@ TEST(BadInput, pictures_of_wrong_shapes_are_not_written) {
   EXPECT_EQ(folder.count(), 0u);
 }
 }  // namespace
+}  // namespace image_files_test

@@ -6,6 +6,7 @@
 #include "io/temporary_folder.hpp"
 #include "shared_data.hpp"
 
+namespace safetensors_test {
 namespace {
 using namespace attend;
 
@@ -288,3 +289,4 @@ TEST(BadInput, safetensors_writer_and_reader_say_what_is_wrong) {
             std::string::npos);
 }
 }  // namespace
+}  // namespace safetensors_test

@@ -8,6 +8,7 @@
 
 #include "attend/kernels/attention.hpp"
 
+namespace attention_random_test {
 using namespace attend;
 
 namespace {
@@ -298,3 +299,4 @@ void check(int problems, std::uint64_t seed) {
 
 TEST(AttentionRandom, TwoThousandProblemsInFloat) { check<float>(2000, 1); }
 TEST(AttentionRandom, FiveHundredProblemsInDouble) { check<double>(500, 2); }
+}  // namespace attention_random_test

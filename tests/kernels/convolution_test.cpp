@@ -3,6 +3,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "attend/testing/reference_convolution.hpp"
 
+namespace convolution_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -228,3 +229,4 @@ TEST(ColumnSums, AgreeWithLongDouble) {  // (log2 n + 8) eps of the sum of magni
       }
     }
 }
+}  // namespace convolution_test

@@ -8,6 +8,7 @@
 
 #include "attend/core/rng.hpp"
 
+namespace gemm_test {
 namespace {
 
 using attend::gemm;
@@ -278,3 +279,4 @@ TEST(GemmPacked, TheEpilogueFollowsEveryFinishedElement) {
 }
 
 }  // namespace
+}  // namespace gemm_test

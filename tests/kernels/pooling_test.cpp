@@ -4,6 +4,7 @@
 #include "attend/testing/reference_convolution.hpp"
 #include "attend/testing/reference_pooling.hpp"
 
+namespace pooling_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -125,3 +126,4 @@ TEST(GlobalPool, SumsOfAnyLengthStayWithinTheBound) {  // (log2 n + 8) eps of th
       EXPECT_NEAR(y.data()[b * 3 + c], static_cast<double>(sum / (123 * 131)), (14 + 8) * 0x1p-24);
     }
 }
+}  // namespace pooling_test

@@ -14,6 +14,7 @@
 #include "attend/kernels/gemm.hpp"
 #include "attend/kernels/softmax.hpp"
 
+namespace surroundings_test {
 using namespace attend;
 
 namespace {
@@ -160,3 +161,4 @@ TEST_F(Subnormals, FM_2_2_softmax_of_masked_rows_is_no_slower_and_gives_exact_ze
 }
 
 }  // namespace
+}  // namespace surroundings_test

@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "attend/testing/reference_convolution.hpp"
 
+namespace winograd_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -199,3 +200,4 @@ TEST(Winograd, ALayerKeepsAFormOfItsWeightForEachAlgorithm) {
     layer.weight().edit().setConstant(0.25);
   }
 }
+}  // namespace winograd_test

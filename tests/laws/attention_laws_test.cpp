@@ -5,6 +5,7 @@
 #include "attend/attention/score/general.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace attention_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -62,3 +63,4 @@ TEST(Laws, ScoresAlone) {
   EXPECT_EQ(text(broken_laws([](auto s, Rng& rng) { return score::General<decltype(s)>(6, rng); }, q, keys)), "");
   EXPECT_EQ(text(broken_laws([](auto s, Rng& rng) { return score::Additive<decltype(s)>(6, rng); }, q, keys)), "");
 }
+}  // namespace attention_laws_test

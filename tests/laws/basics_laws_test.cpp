@@ -3,6 +3,7 @@
 #include "attend/layers/activation.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace basics_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -36,3 +37,4 @@ TEST(Laws, Tanh) { EXPECT_EQ(text(broken_laws(always(Tanh()), input())), ""); }
 TEST(Laws, Softplus) { EXPECT_EQ(text(broken_laws(always(Softplus({.beta = 2})), input())), ""); }
 TEST(Laws, Elu) { EXPECT_EQ(text(broken_laws(always(Elu({.alpha = 0.5})), input())), ""); }
 TEST(Laws, Activate) { EXPECT_EQ(text(broken_laws(always(Activate(activation_from("swish"))), input())), ""); }
+}  // namespace basics_laws_test

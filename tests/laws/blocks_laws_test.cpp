@@ -8,6 +8,7 @@
 #include "attend/blocks/transformer_decoder_layer.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace blocks_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -90,3 +91,4 @@ TEST(Laws, GptMlp) {
                              made<GptMlp>(GptBlockOptions{.embed_dim = 6, .mlp_dim = 5, .dropout = 0.1}), tokens)),
             "");
 }
+}  // namespace blocks_laws_test

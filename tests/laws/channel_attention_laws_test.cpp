@@ -21,6 +21,7 @@
 #include "attend/attention/triplet_attention.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace channel_attention_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -159,3 +160,4 @@ TEST(Laws, ContextEncoding) {
           pooling(), made<ContextEncoding>(ContextEncodingOptions{.channels = 6, .classes = 3, .codewords = 4}), map)),
       "");
 }
+}  // namespace channel_attention_laws_test

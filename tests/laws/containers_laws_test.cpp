@@ -13,6 +13,7 @@
 #include "attend/layers/sequential.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace containers_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -71,3 +72,4 @@ TEST(Laws, Residual) {
   };
   EXPECT_EQ(text(broken_laws(make, x)), "");
 }
+}  // namespace containers_laws_test

@@ -10,6 +10,7 @@
 #include "attend/layers/upsample.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace convolution_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -93,3 +94,4 @@ TEST(Laws, UpsampleNearest) { EXPECT_EQ(text(broken_laws(always(Upsample({.scale
 TEST(Laws, UpsampleBilinear) {
   EXPECT_EQ(text(broken_laws(always(Upsample({.size = {7, 9}, .mode = Interpolation::bilinear})), maps)), "");
 }
+}  // namespace convolution_laws_test

@@ -9,6 +9,7 @@
 #include "attend/attention/spatial/outlook_attention.hpp"
 #include "laws/made.hpp"
 
+namespace feature_pooling_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -55,3 +56,4 @@ TEST(Laws, CooccurrentAttention) {
       .channels = 8, .num_heads = 2, .num_mixtures = 2, .key_channels = 4, .value_channels = 3, .concat = true};
   EXPECT_EQ(text(broken_laws(pooling(), made<CooccurrentAttention>(options), map)), "");
 }
+}  // namespace feature_pooling_laws_test

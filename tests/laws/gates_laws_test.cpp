@@ -1,16 +1,17 @@
 #include <gtest/gtest.h>
 
-#include "attend/attention/identity_start.hpp"
 #include "attend/attention/attention_pool.hpp"
 #include "attend/attention/cbam.hpp"
 #include "attend/attention/channel/effective_squeeze_excite.hpp"
 #include "attend/attention/channel/squeeze_excite.hpp"
+#include "attend/attention/identity_start.hpp"
 #include "attend/attention/spatial/bottleneck_attention.hpp"
 #include "attend/attention/spatial/non_local.hpp"
 #include "attend/layers/conv_norm_act.hpp"
 #include "attend/layers/pointwise_conv.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace gates_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -83,3 +84,4 @@ TEST(Laws, AttentionPool) {
           made<AttentionPool>(AttentionPoolOptions{.channels = 6, .num_heads = 2, .latents = 2, .norm = true}), map)),
       "");
 }
+}  // namespace gates_laws_test

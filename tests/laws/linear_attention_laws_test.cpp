@@ -9,6 +9,7 @@
 #include "attend/functional/l2_normalize.hpp"
 #include "laws/made.hpp"
 
+namespace linear_attention_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -39,3 +40,4 @@ TEST(Laws, FactorizedAttention) {
   const FactorizedAttentionOptions options{.channels = 6, .num_heads = 2, .windows = {{3, 1}, {5, 1}}};
   EXPECT_EQ(text(broken_laws(made<FactorizedAttention>(options), map)), "");
 }
+}  // namespace linear_attention_laws_test

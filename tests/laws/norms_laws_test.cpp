@@ -7,6 +7,7 @@
 #include "attend/layers/rms_norm.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace norms_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -53,3 +54,4 @@ TEST(Laws, RmsNorm) {
   const auto make = [](auto s, Rng&) { return RmsNorm<decltype(s)>({.normalized_shape = 6}); };
   for (const auto& x : {maps, large}) EXPECT_EQ(text(broken_laws(make, x)), "");
 }
+}  // namespace norms_laws_test

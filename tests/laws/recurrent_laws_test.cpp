@@ -8,6 +8,7 @@
 #include "attend/layers/t5_position_bias.hpp"
 #include "attend/testing/layer_laws.hpp"
 
+namespace recurrent_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -84,3 +85,4 @@ TEST(Laws, T5PositionBias) {
                        random_tensor<double, 4>({3, 2, 5, 7}, 1))),
       "");
 }
+}  // namespace recurrent_laws_test

@@ -12,6 +12,7 @@
 #include "attend/attention/spatial/window_attention_v2.hpp"
 #include "laws/made.hpp"
 
+namespace window_attention_laws_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -82,3 +83,4 @@ TEST(Laws, BilinearAttention) {
                              random_tensor<double, 4>({2, 4, 6, 6}, 1))),
             "");
 }
+}  // namespace window_attention_laws_test

@@ -13,6 +13,7 @@
 #include "attend/testing/reference_convolution.hpp"
 #include "error_of.hpp"
 
+namespace convolution_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -310,3 +311,4 @@ TEST(BadInput, ConvNormActNamesTheConvolution) {
   const auto on_tape = tape.want(tape.input(x));
   expect_error<OptionError>([&] { conv.inference(on_tape, GemmEpilogue<float>{scale}); }, {"epilogue", "tape"});
 }
+}  // namespace convolution_test

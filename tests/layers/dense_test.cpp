@@ -4,6 +4,7 @@
 
 #include "attend/testing/gradient_check.hpp"
 
+namespace dense_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -180,3 +181,4 @@ TEST(BadInput, Dense) {
   }
   EXPECT_THROW((void)dense(x, Variable<float, 2>(Tensor<float, 2>(6, 3)), absent<float, 1>()), ShapeError);
 }
+}  // namespace dense_test

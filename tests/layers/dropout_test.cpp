@@ -5,6 +5,7 @@
 #include "attend/functional/reduction.hpp"
 #include "attend/testing/gradient_check.hpp"
 
+namespace dropout_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -152,3 +153,4 @@ TEST(BadInput, Dropout) {
   Tape<float> tape(Mode::training);
   EXPECT_THROW((void)dropout(tape.input(Tensor<float, 1>(3)), 0.5), OptionError);  // no Rng to draw from
 }
+}  // namespace dropout_test

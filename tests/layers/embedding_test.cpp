@@ -5,6 +5,7 @@
 #include "attend/functional/dense.hpp"
 #include "attend/testing/gradient_check.hpp"
 
+namespace embedding_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -166,3 +167,4 @@ TEST(BadInput, Embedding) {
   EXPECT_NE(shape([&] { (void)embedding(Variable<int, 1>(bad), x, 2); }).find("padding_idx must be below 2, but is 2"),
             std::string::npos);
 }
+}  // namespace embedding_test

@@ -13,7 +13,7 @@
 #include "attend/layers/sequential.hpp"
 #include "attend/testing/gradient_check.hpp"
 
-namespace {
+namespace inference_memory_test {
 std::atomic<long> requests{0};
 
 void* counted(std::size_t size, std::size_t alignment) {
@@ -23,25 +23,26 @@ void* counted(std::size_t size, std::size_t alignment) {
   throw std::bad_alloc();
 }
 ATTEND_OUT_OF_LINE void release(void* memory) noexcept { std::free(memory); }  // inlined, g++ would warn of a mismatch
-}  // namespace
+}  // namespace inference_memory_test
 
-void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-void* operator new[](std::size_t size) { return counted(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size) { return inference_memory_test::counted(size, alignof(std::max_align_t)); }
+void* operator new[](std::size_t size) { return inference_memory_test::counted(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
-  return counted(size, static_cast<std::size_t>(alignment));
+  return inference_memory_test::counted(size, static_cast<std::size_t>(alignment));
 }
 void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return counted(size, static_cast<std::size_t>(alignment));
+  return inference_memory_test::counted(size, static_cast<std::size_t>(alignment));
 }
-void operator delete(void* memory) noexcept { release(memory); }
-void operator delete[](void* memory) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t) noexcept { release(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { release(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { release(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { release(memory); }
+void operator delete(void* memory) noexcept { inference_memory_test::release(memory); }
+void operator delete[](void* memory) noexcept { inference_memory_test::release(memory); }
+void operator delete(void* memory, std::size_t) noexcept { inference_memory_test::release(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { inference_memory_test::release(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { inference_memory_test::release(memory); }
+void operator delete[](void* memory, std::align_val_t) noexcept { inference_memory_test::release(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { inference_memory_test::release(memory); }
+void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { inference_memory_test::release(memory); }
 
+namespace inference_memory_test {
 using namespace attend;
 using attend::testing::random_tensor;
 
@@ -67,3 +68,4 @@ TEST(InferenceMemory, ACnnAllocatesNothingOnceItHasRun) {
   }
   set_num_threads(threads);
 }
+}  // namespace inference_memory_test

@@ -11,6 +11,7 @@
 #include "attend/train/moments.hpp"
 #include "error_of.hpp"
 
+namespace norm_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -270,3 +271,4 @@ TEST(Norm, FM_2_2_OneValuePerChannelIsRefused) {
             }),
             "[instance_norm] x has shape (5, 1, 4); statistics of a sample need more than 1 value per channel");
 }
+}  // namespace norm_test

@@ -9,6 +9,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace position_encoding_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -265,3 +266,4 @@ TEST(BadInput, PositionEncodings) {
 }
 
 }  // namespace
+}  // namespace position_encoding_test

@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace recurrent_cell_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -122,3 +123,4 @@ TEST(BadInput, RecurrentCells) {
 }
 
 }  // namespace
+}  // namespace recurrent_cell_test

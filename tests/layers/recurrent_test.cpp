@@ -5,6 +5,7 @@
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
+namespace recurrent_test {
 namespace {
 using namespace attend;
 using attend::testing::check_gradients;
@@ -227,3 +228,4 @@ TEST(BadInput, Recurrent) {
 }
 
 }  // namespace
+}  // namespace recurrent_test

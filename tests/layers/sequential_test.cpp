@@ -13,6 +13,7 @@
 #include "attend/layers/residual.hpp"
 #include "attend/testing/gradient_check.hpp"
 
+namespace sequential_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -134,3 +135,4 @@ TEST(BadInput, Residual) {
     EXPECT_STREQ(error.what(), "[Residual] x has shape (2, 3); the body must keep it, but gives (2, 4)");
   }
 }
+}  // namespace sequential_test

@@ -212,7 +212,9 @@ TEST(Properties, SpatialAttentionLooksAtTheObjectAndBearsChangesOfItsPose) {
       if (attends) std::printf("; %.3f of the weights on the object, %.3f of the area", mass, area);
       std::printf("\n");
       EXPECT_GT(right, 0.8) << "seed " << seed;
-      if (attends) EXPECT_GT(mass, 2 * area) << "seed " << seed;
+      if (attends) {
+        EXPECT_GT(mass, 2 * area) << "seed " << seed;
+      }
     }
     EXPECT_LT(falls[1][0], falls[0][0] - 0.1) << "shifted, seed " << seed;
   }

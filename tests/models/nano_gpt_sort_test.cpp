@@ -8,6 +8,7 @@
 #include "attend/layers/learned_position.hpp"
 #include "shared_data.hpp"
 
+namespace nano_gpt_sort_test {
 namespace {
 using namespace attend;
 
@@ -57,7 +58,7 @@ struct NanoGpt : Layer<NanoGpt> {
   Dense<float> lm_head;
 };
 
-class NanoGptSort : public testing::Test {
+class NanoGptSort : public ::testing::Test {
  protected:
   void SetUp() override {
     const auto folder = shared_data("nano-gpt-sort");
@@ -247,3 +248,4 @@ TEST_F(NanoGptSort, GenerationWithACacheGivesTheLogitsOfTheFullPassAndSortsAll72
 }
 
 }  // namespace
+}  // namespace nano_gpt_sort_test

@@ -9,6 +9,7 @@
 #include "attend/train/cross_entropy.hpp"
 #include "error_of.hpp"
 
+namespace resnet_test {
 namespace {
 using namespace attend;
 using attend::testing::random_tensor;
@@ -82,3 +83,4 @@ TEST(BadInput, ResNet) {
 }
 
 }  // namespace
+}  // namespace resnet_test

@@ -7,6 +7,7 @@
 #include "attend/io/safetensors.hpp"
 #include "shared_data.hpp"
 
+namespace rfdn_test {
 namespace {
 using namespace attend;
 
@@ -108,3 +109,4 @@ TEST(Rfdn, PublishedWeightsGiveThePublishedCrop) {
 }
 
 }  // namespace
+}  // namespace rfdn_test

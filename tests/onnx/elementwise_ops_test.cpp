@@ -11,7 +11,7 @@
 #include "attend/simd/math.hpp"
 #include "onnx/node.hpp"
 
-namespace onnx {
+namespace onnx::elementwise_ops_test {
 namespace {
 using namespace attend;
 
@@ -141,4 +141,4 @@ const Register pad_op("Pad", [](const Node& n) {
       Array(pad2d(x.channels_last().as<4>(), pads, modes[which], static_cast<float>(value))).channels_first()};
 });
 }  // namespace
-}  // namespace onnx
+}  // namespace onnx::elementwise_ops_test

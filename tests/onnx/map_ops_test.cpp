@@ -10,7 +10,7 @@
 #include "attend/functional/pooling.hpp"
 #include "onnx/node.hpp"
 
-namespace onnx {
+namespace onnx::map_ops_test {
 namespace {
 using namespace attend;
 
@@ -254,4 +254,4 @@ const Register resize_op("Resize", [](const Node& n) {
   return std::vector<Array>{Array(interpolate(x.channels_last().as<4>(), o)).channels_first()};
 });
 }  // namespace
-}  // namespace onnx
+}  // namespace onnx::map_ops_test

@@ -109,7 +109,8 @@ void run(const Json& vector, const std::filesystem::path& folder) {
 }
 
 /// Operators that the library has not.
-const std::map<std::string, std::string> absent = {{"Selu", "no SELU"}, {"Celu", "no CELU"}, {"Mish", "no Mish"}};
+const std::map<std::string, std::string> missing_operators = {
+    {"Selu", "no SELU"}, {"Celu", "no CELU"}, {"Mish", "no Mish"}};
 
 TEST(Onnx, StandardVectors) {
   const auto folder = shared_data("onnx-node-tests");
@@ -123,8 +124,8 @@ TEST(Onnx, StandardVectors) {
     SCOPED_TRACE(name);
     std::string why;
     for (const auto& op : vector.at("ops")) {
-      const auto known = absent.find(op.get<std::string>());
-      if (known != absent.end())
+      const auto known = missing_operators.find(op.get<std::string>());
+      if (known != missing_operators.end())
         why = known->second;
       else if (operators().count(op.get<std::string>()) == 0)
         ADD_FAILURE() << "no operator " << op << ", and no reason why";

@@ -3,7 +3,7 @@
 #include "attend/functional/recurrent.hpp"
 #include "onnx/node.hpp"
 
-namespace onnx {
+namespace onnx::sequence_ops_test {
 namespace {
 using namespace attend;
 
@@ -111,4 +111,4 @@ const Register gru_op("GRU", [](const Node& n) {
   return recur<recurrent::Gru>(n, {1, 0, 2});  // z r h -> r z n
 });
 }  // namespace
-}  // namespace onnx
+}  // namespace onnx::sequence_ops_test

@@ -2,6 +2,7 @@
 
 #include "parity/golden.hpp"
 
+namespace activation_parity_test {
 namespace {
 using namespace attend;
 using golden::function;
@@ -34,3 +35,4 @@ const golden::Cases erf_cases("activation", near_and_far("gelu_erf", [](const au
 const golden::Cases tanh_form("activation",
                               near_and_far("gelu_tanh", [](const auto& x) { return gelu(x, GeluForm::tanh); }));
 }  // namespace
+}  // namespace activation_parity_test

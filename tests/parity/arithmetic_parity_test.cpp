@@ -7,6 +7,7 @@
 #include "attend/layers/embedding.hpp"
 #include "parity/golden.hpp"
 
+namespace arithmetic_parity_test {
 namespace {
 using namespace attend;
 using golden::function;
@@ -47,3 +48,4 @@ const golden::Cases embedding("embedding", {
                                                {"one_axis", looked_up<1>({.num_embeddings = 7, .embed_dim = 3})},
                                            });
 }  // namespace
+}  // namespace arithmetic_parity_test

@@ -2,6 +2,7 @@
 
 #include "parity/golden.hpp"
 
+namespace attention_parity_test {
 namespace {
 using namespace attend;
 using Options = ScaledDotProductAttentionOptions;
@@ -61,3 +62,4 @@ const golden::Cases cases("sdpa", {
                                       {"grouped_causal", plain({.causal = true})},
                                   });
 }  // namespace
+}  // namespace attention_parity_test

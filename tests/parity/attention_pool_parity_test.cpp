@@ -1,6 +1,7 @@
 #include "attend/attention/attention_pool.hpp"
 #include "parity/golden.hpp"
 
+namespace attention_pool_parity_test {
 namespace {
 using namespace attend;
 
@@ -17,3 +18,4 @@ const golden::Cases attention_pool(
         {"logits_off", pool({.channels = 6, .num_heads = 6, .latents = 2, .project = false})},
     });
 }  // namespace
+}  // namespace attention_pool_parity_test

@@ -19,6 +19,7 @@
 #include "attend/attention/triplet_attention.hpp"
 #include "parity/golden.hpp"
 
+namespace channel_attention_parity_test {
 namespace {
 using namespace attend;
 using golden::layer;
@@ -205,3 +206,4 @@ const golden::Cases encoding("encoding", {
                                              {"enc_module_train", enc_module},
                                          });
 }  // namespace
+}  // namespace channel_attention_parity_test

@@ -3,6 +3,7 @@
 #include "attend/layers/conv_transpose2d.hpp"
 #include "parity/golden.hpp"
 
+namespace convolution_parity_test {
 namespace {
 using namespace attend;
 using Mode = PaddingMode;
@@ -128,3 +129,4 @@ const golden::Cases conv_transpose2d(
         {"kernel_below_stride", up({.in_channels = 3, .out_channels = 4, .kernel_size = 2, .stride = 3})},
     });
 }  // namespace
+}  // namespace convolution_parity_test

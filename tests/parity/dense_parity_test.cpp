@@ -2,6 +2,7 @@
 
 #include "parity/golden.hpp"
 
+namespace dense_parity_test {
 namespace {
 using namespace attend;
 using golden::layer;
@@ -16,3 +17,4 @@ const golden::Cases cases("dense",
                               {"one_output", layer<Dense, 2>(DenseOptions{.in_features = 6, .out_features = 1})},
                           });
 }  // namespace
+}  // namespace dense_parity_test

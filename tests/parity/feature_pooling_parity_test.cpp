@@ -4,6 +4,7 @@
 #include "attend/attention/sim_pool.hpp"
 #include "parity/golden.hpp"
 
+namespace feature_pooling_parity_test {
 namespace {
 using namespace attend;
 
@@ -38,3 +39,4 @@ const golden::Cases cases(
         {"class_attention_bias", class_attention({.channels = 6, .num_heads = 3, .qkv_bias = true})},
     });
 }  // namespace
+}  // namespace feature_pooling_parity_test

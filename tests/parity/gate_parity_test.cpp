@@ -3,6 +3,7 @@
 #include "attend/attention/channel/squeeze_excite.hpp"
 #include "parity/golden.hpp"
 
+namespace gate_parity_test {
 namespace {
 using namespace attend;
 using golden::layer;
@@ -87,3 +88,4 @@ const golden::Cases cbam_cases(
                 {"channel", layer<CbamChannel, 4>(CbamChannelOptions{.channels = 6, .rd_channels = 4})},
             });
 }  // namespace
+}  // namespace gate_parity_test

@@ -87,7 +87,7 @@ attend::Variable<S, 0> inner(const attend::Variable<S, 1>& y, const std::vector<
   return sum;
 }
 
-class GoldenTest : public testing::Test {
+class GoldenTest : public ::testing::Test {
  public:
   GoldenTest(std::string family, Named named) : family_(std::move(family)), named_(std::move(named)) {}
   void TestBody() override {
@@ -264,7 +264,7 @@ Absent::Absent(const std::string& family, const std::vector<std::string>& names,
 /// What a run reports as wrong, one line each.
 template <class F>
 std::string complaints(const std::string& family, const std::string& name, const F& f) {
-  testing::TestPartResultArray results;
+  ::testing::TestPartResultArray results;
   {
     testing::ScopedFakeTestPartResultReporter reporter(&results);
     const Case golden(family, name);

@@ -5,6 +5,7 @@
 #include "attend/attention/spatial/lambda_layer.hpp"
 #include "parity/golden.hpp"
 
+namespace grid_attention_parity_test {
 namespace {
 using namespace attend;
 
@@ -57,3 +58,4 @@ const golden::Cases cases(
         {"bat_default", bilinear({.channels = 20})},
     });
 }  // namespace
+}  // namespace grid_attention_parity_test

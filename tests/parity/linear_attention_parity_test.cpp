@@ -6,6 +6,7 @@
 #include "attend/attention/spatial/separable_attention.hpp"
 #include "parity/golden.hpp"
 
+namespace linear_attention_parity_test {
 namespace {
 using namespace attend;
 
@@ -47,3 +48,4 @@ const golden::Cases cases(
          factorized({.channels = 6, .num_heads = 3, .qkv_bias = true, .windows = {{3, 1}, {5, 2}}}, {2, 5})},
     });
 }  // namespace
+}  // namespace linear_attention_parity_test

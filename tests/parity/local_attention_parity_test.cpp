@@ -3,6 +3,7 @@
 #include "attend/attention/spatial/outlook_attention.hpp"
 #include "parity/golden.hpp"
 
+namespace local_attention_parity_test {
 namespace {
 using namespace attend;
 
@@ -37,3 +38,4 @@ const golden::Cases cases(
                                      .concat = true})},
     });
 }  // namespace
+}  // namespace local_attention_parity_test

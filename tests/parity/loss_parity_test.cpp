@@ -2,6 +2,7 @@
 
 #include "parity/golden.hpp"
 
+namespace loss_parity_test {
 namespace {
 using namespace attend;
 
@@ -68,3 +69,4 @@ const golden::Cases dice_cases("loss", {
                                            {"dice_labels_no_background", labelled_overlap({.background = false})},
                                        });
 }  // namespace
+}  // namespace loss_parity_test

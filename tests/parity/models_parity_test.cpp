@@ -7,6 +7,7 @@
 #include "attend/models/sk_resnet.hpp"
 #include "parity/model_parity.hpp"
 
+namespace models_parity_test {
 namespace {
 using namespace attend;
 using model_parity::compared;
@@ -87,3 +88,4 @@ TEST(Models, ParameterCountsAreThePublishedOnes) {
   EXPECT_EQ(count(EfficientNet<float>({}, rng)), 5288548);
 }
 }  // namespace
+}  // namespace models_parity_test

@@ -4,6 +4,7 @@
 #include "attend/attention/score/general.hpp"
 #include "parity/golden.hpp"
 
+namespace multi_head_attention_parity_test {
 namespace {
 using namespace attend;
 
@@ -149,3 +150,4 @@ const golden::Cases scores("score", {
                                         {"additive_mask", scored<score::Additive>(true)},
                                     });
 }  // namespace
+}  // namespace multi_head_attention_parity_test

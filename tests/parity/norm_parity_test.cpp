@@ -5,6 +5,7 @@
 #include "attend/layers/rms_norm.hpp"
 #include "parity/golden.hpp"
 
+namespace norm_parity_test {
 namespace {
 using namespace attend;
 using golden::layer;
@@ -76,3 +77,4 @@ const golden::Cases group_norm(
         {"instance_sequence", layer<InstanceNorm, 3>(InstanceNormOptions{.channels = 3, .eps = 1e-2, .affine = true})},
     });
 }  // namespace
+}  // namespace norm_parity_test

@@ -3,6 +3,7 @@
 #include "attend/layers/global_pool.hpp"
 #include "parity/golden.hpp"
 
+namespace pooling_parity_test {
 namespace {
 using namespace attend;
 using golden::function;
@@ -112,3 +113,4 @@ const golden::Cases factors("resize",
                                 {"bilinear_factor_two", scaled({.mode = Interpolation::bilinear}, 2, 2)},
                             });
 }  // namespace
+}  // namespace pooling_parity_test

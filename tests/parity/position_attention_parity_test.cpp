@@ -3,6 +3,7 @@
 #include "attend/attention/spatial/position_attention.hpp"
 #include "parity/golden.hpp"
 
+namespace position_attention_parity_test {
 namespace {
 using namespace attend;
 
@@ -26,3 +27,4 @@ const golden::Cases cases("position_attention",
                               {"non_local_concatenation_train", form(NonLocalForm::concatenation)},
                           });
 }  // namespace
+}  // namespace position_attention_parity_test

@@ -5,6 +5,7 @@
 #include "attend/layers/t5_position_bias.hpp"
 #include "parity/golden.hpp"
 
+namespace position_parity_test {
 namespace {
 using namespace attend;
 using golden::layer;
@@ -66,3 +67,4 @@ const golden::Cases biases("position",
                                {"t5_few_buckets", t5({.num_heads = 3, .num_buckets = 8, .max_distance = 20})},
                            });
 }  // namespace
+}  // namespace position_parity_test

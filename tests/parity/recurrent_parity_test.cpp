@@ -2,6 +2,7 @@
 
 #include "parity/golden.hpp"
 
+namespace recurrent_parity_test {
 namespace {
 using namespace attend;
 using golden::layer;
@@ -91,3 +92,4 @@ const golden::Cases relu(
              Given::lengths)},
     });
 }  // namespace
+}  // namespace recurrent_parity_test

@@ -6,6 +6,7 @@
 #include "attend/blocks/bottleneck_block.hpp"
 #include "parity/golden.hpp"
 
+namespace residual_parity_test {
 namespace {
 using namespace attend;
 
@@ -56,3 +57,4 @@ const golden::Cases cases(
         {"attention_cnn_eval", block<AttentionCnnBlock>(cnn, Slot::se2, 7)},
     });
 }  // namespace
+}  // namespace residual_parity_test

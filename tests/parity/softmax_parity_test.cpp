@@ -2,6 +2,7 @@
 
 #include "parity/golden.hpp"
 
+namespace softmax_parity_test {
 namespace {
 using namespace attend;
 
@@ -26,3 +27,4 @@ const golden::Cases cases("softmax", {
                                          {"log_softmax_large", log_soft<2>(-1)},
                                      });
 }  // namespace
+}  // namespace softmax_parity_test

@@ -2,6 +2,7 @@
 #include "attend/attention/spatial/non_local.hpp"
 #include "parity/golden.hpp"
 
+namespace spatial_parity_test {
 namespace {
 using namespace attend;
 
@@ -26,3 +27,4 @@ const golden::Cases cases(
         {"bottleneck_ratio", bottleneck({.channels = 8, .height = 4, .width = 3, .num_heads = 2, .qk_ratio = 0.5})},
     });
 }  // namespace
+}  // namespace spatial_parity_test

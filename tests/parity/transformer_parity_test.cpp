@@ -2,6 +2,7 @@
 #include "attend/blocks/transformer_encoder_layer.hpp"
 #include "parity/golden.hpp"
 
+namespace transformer_parity_test {
 namespace {
 using namespace attend;
 
@@ -61,3 +62,4 @@ const golden::Cases no_bias(
          encoder({.embed_dim = 6, .num_heads = 2, .dim_feedforward = 5, .layer_norm_eps = 1e-2, .bias = false})},
     });
 }  // namespace
+}  // namespace transformer_parity_test

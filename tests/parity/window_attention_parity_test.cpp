@@ -2,6 +2,7 @@
 #include "attend/attention/spatial/window_attention_v2.hpp"
 #include "parity/golden.hpp"
 
+namespace window_attention_parity_test {
 namespace {
 using namespace attend;
 
@@ -53,3 +54,4 @@ const golden::Cases cases(
         {"v2_scale_is_clamped", windows_v2({.channels = 4, .num_heads = 2, .window_size = 2, .height = 4, .width = 2})},
     });
 }  // namespace
+}  // namespace window_attention_parity_test

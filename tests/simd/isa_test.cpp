@@ -5,6 +5,7 @@
 #include "attend/simd/vector.hpp"
 #include "error_of.hpp"
 
+namespace isa_test {
 using namespace attend;
 
 namespace {
@@ -47,3 +48,4 @@ TEST(InstructionSet, each_has_its_own_vectors) {
 }
 
 }  // namespace
+}  // namespace isa_test

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+namespace math_test {
 namespace {
 
 template <class S>
@@ -218,3 +219,4 @@ TEST(Math, VectorsGiveWhatTheirLanesGive) {
 #endif
 
 }  // namespace
+}  // namespace math_test

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+namespace philox_test {
 using namespace attend;
 
 TEST(Philox, ManyWordsAreTheStreamsOwn) {
@@ -20,3 +21,4 @@ TEST(Philox, ManyWordsAreTheStreamsOwn) {
       EXPECT_EQ(words.back(), 77u);  // nothing beyond
     }
 }
+}  // namespace philox_test

@@ -14,6 +14,7 @@
 #include "attend/train/adam.hpp"
 #include "attend/train/cross_entropy.hpp"
 
+namespace shared_model_test {
 // One model, many threads. Built with -fsanitize=thread by .ci/run as well.
 namespace {
 using namespace attend;
@@ -141,3 +142,4 @@ TEST(SharedModel, is_checkpointed_on_two_tapes) {
   });
 }
 }  // namespace
+}  // namespace shared_model_test

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 
+namespace augmentation_test {
 using namespace attend;
 
 namespace {
@@ -172,3 +173,4 @@ TEST(BadInput, Augmentation) {
   EXPECT_TRUE(same(image, numbered(4, 5)));
 }
 }  // namespace
+}  // namespace augmentation_test

@@ -20,6 +20,7 @@
 #include "attend/train/schedule.hpp"
 #include "attend/train/sgd.hpp"
 
+namespace checkpoint_test {
 using namespace attend;
 namespace fs = std::filesystem;
 
@@ -347,3 +348,4 @@ TEST(BadInput, Checkpoint) {
   EXPECT_THROW(plain.checkpoint.load(folder / "sgd"), Error);
 }
 }  // namespace
+}  // namespace checkpoint_test

@@ -6,6 +6,7 @@
 
 #include "attend/train/augmentation.hpp"
 
+namespace data_loader_test {
 using namespace attend;
 
 namespace {
@@ -212,3 +213,4 @@ TEST(BadInput, DataLoader) {
     }
 }
 }  // namespace
+}  // namespace data_loader_test

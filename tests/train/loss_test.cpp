@@ -10,6 +10,7 @@
 #include "torch_values.hpp"
 #include "wave.hpp"
 
+namespace loss_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -469,3 +470,4 @@ TEST(BadInput, Losses) {
   }
 }
 }  // namespace
+}  // namespace loss_test

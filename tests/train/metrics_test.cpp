@@ -5,6 +5,7 @@
 #include <functional>
 #include <sstream>
 
+namespace metrics_test {
 using namespace attend;
 
 namespace {
@@ -111,3 +112,4 @@ TEST(BadInput, Metrics) {
     }
 }
 }  // namespace
+}  // namespace metrics_test

@@ -12,6 +12,7 @@
 #include "torch_values.hpp"
 #include "wave.hpp"
 
+namespace optimizer_test {
 using namespace attend;
 using namespace attend::testing;
 
@@ -468,3 +469,4 @@ TEST(BadInput, Optimizers) {
     }
 }
 }  // namespace
+}  // namespace optimizer_test

@@ -7,6 +7,7 @@
 #include "attend/train/finite.hpp"
 #include "attend/train/interrupt.hpp"
 
+namespace progress_test {
 using namespace attend;
 
 namespace {
@@ -130,7 +131,7 @@ TEST(InterruptDeathTest, TheSecondSignalEndsTheProgram) {
         std::raise(SIGINT);
         std::raise(SIGINT);
       },
-      testing::KilledBySignal(SIGINT), "");
+      ::testing::KilledBySignal(SIGINT), "");
 }
 
 TEST(Finite, NamesTheStepAndTheLoss) {
@@ -146,3 +147,4 @@ TEST(Finite, NamesTheStepAndTheLoss) {
   EXPECT_THROW(require_finite_gradients(HUGE_VAL, 7), TrainingError);
 }
 }  // namespace
+}  // namespace progress_test

@@ -4,6 +4,7 @@
 
 #include "torch_values.hpp"
 
+namespace schedule_test {
 using namespace attend;
 
 namespace {
@@ -109,3 +110,4 @@ TEST(BadInput, Schedules) {
     }
 }
 }  // namespace
+}  // namespace schedule_test

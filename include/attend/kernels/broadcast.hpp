@@ -100,8 +100,9 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
-ATTEND_DISPATCH(broadcast_forward)
-ATTEND_DISPATCH(broadcast_backward)
+ATTEND_DISPATCH_AS(broadcast_forward, broadcast_forward)
+ATTEND_DISPATCH_AS(broadcast_backward, broadcast_backward)
+ATTEND_COMPILED_KERNEL(detail::broadcast_sum_terms)
 ATTEND_DISPATCH(broadcast_sum)
 ATTEND_DISPATCH(broadcast_add)
 ATTEND_DISPATCH(inner_product)

@@ -31,6 +31,9 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(channel_norm::statistics)
+ATTEND_COMPILED_KERNEL(channel_norm::forward)
+ATTEND_COMPILED_KERNEL(channel_norm::backward)
 namespace channel_norm {
 ATTEND_DISPATCH_IN(channel_norm, statistics)
 ATTEND_DISPATCH_IN(channel_norm, forward)

@@ -15,8 +15,8 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
-ATTEND_DISPATCH(elementwise_forward)
-ATTEND_DISPATCH(elementwise_backward)
+ATTEND_DISPATCH_AS(elementwise_forward, elementwise_forward)
+ATTEND_DISPATCH_AS(elementwise_backward, elementwise_backward)
 ATTEND_DISPATCH(add_scaled)
 ATTEND_END
 

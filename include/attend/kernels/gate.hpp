@@ -13,6 +13,13 @@
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(gating::channels_forward)
+ATTEND_COMPILED_KERNEL(gating::channels_backward)
+ATTEND_COMPILED_KERNEL(gating::pixels_forward)
+ATTEND_COMPILED_KERNEL(gating::pixels_backward)
+ATTEND_COMPILED_KERNEL(gating::both_forward)
+ATTEND_COMPILED_KERNEL(gating::mean_max_forward)
+ATTEND_COMPILED_KERNEL(gating::mean_max_backward)
 namespace gating {
 ATTEND_DISPATCH_IN(gating, channels_forward)
 ATTEND_DISPATCH_IN(gating, channels_backward)

@@ -16,6 +16,7 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(gemm)
 /// gemm<S>(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros):  C = alpha op(A) op(B) + beta C
 /// with op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta = 0 ignores what C holds,
 /// alpha = 0 what A and B hold. C overlaps neither.

@@ -107,7 +107,8 @@ ATTEND_END
 ATTEND_BEGIN
 ATTEND_DISPATCH_OF(packed_size)
 ATTEND_DISPATCH(pack_b)
-ATTEND_DISPATCH(gemm_packed)
+ATTEND_COMPILED_KERNEL(detail::multiply)
+ATTEND_DISPATCH_AS(gemm_packed, gemm_packed)
 ATTEND_END
 
 #elif defined(ATTEND_ISA)

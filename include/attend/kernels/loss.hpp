@@ -49,6 +49,11 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(loss_kernels::log_sum_exp)
+ATTEND_COMPILED_KERNEL(loss_kernels::cross_entropy_of_probabilities)
+ATTEND_COMPILED_KERNEL(loss_kernels::cross_entropy_of_probabilities_backward)
+ATTEND_COMPILED_KERNEL(loss_kernels::squared_error)
+ATTEND_COMPILED_KERNEL(loss_kernels::squared_error_backward)
 namespace loss_kernels {
 ATTEND_DISPATCH_IN(loss_kernels, log_sum_exp)
 ATTEND_DISPATCH_IN(loss_kernels, cross_entropy_of_labels)

@@ -29,6 +29,9 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(optimizer_kernels::sgd)
+ATTEND_COMPILED_KERNEL(optimizer_kernels::adam)
+ATTEND_COMPILED_KERNEL(optimizer_kernels::blend)
 namespace optimizer_kernels {
 ATTEND_DISPATCH_IN(optimizer_kernels, sgd)
 ATTEND_DISPATCH_IN(optimizer_kernels, adam)

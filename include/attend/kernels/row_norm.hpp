@@ -18,6 +18,8 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(row_norm::forward)
+ATTEND_COMPILED_KERNEL(row_norm::backward)
 namespace row_norm {
 ATTEND_DISPATCH_IN(row_norm, forward)
 ATTEND_DISPATCH_IN(row_norm, backward)

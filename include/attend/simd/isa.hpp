@@ -97,8 +97,32 @@ ATTEND_END
   return base::__VA_ARGS__
 #endif
 
-/// Makes `name`, a kernel's entry: the same function in the namespace of the picked instruction set, found from the
-/// arguments, or of a scalar type that the caller names. An object, not a function: a kernel that calls another by its
+/// Declares a kernel that is a template on the scalar alone, in every instruction set, as compiled in another unit of the
+/// program for float and double, if ATTEND_COMPILED is defined (attend/compiled.hpp).
+#if !defined(ATTEND_COMPILED)
+#define ATTEND_COMPILED_FOR(isa, ...)
+#elif defined(ATTEND_COMPILED_HERE)
+#define ATTEND_COMPILED_FOR(isa, ...)                                 \
+  template decltype(isa::__VA_ARGS__<float>) isa::__VA_ARGS__<float>; \
+  template decltype(isa::__VA_ARGS__<double>) isa::__VA_ARGS__<double>;
+#else
+#define ATTEND_COMPILED_FOR(isa, ...)                                        \
+  extern template decltype(isa::__VA_ARGS__<float>) isa::__VA_ARGS__<float>; \
+  extern template decltype(isa::__VA_ARGS__<double>) isa::__VA_ARGS__<double>;
+#endif
+#if ATTEND_BASE_LEVEL == ATTEND_TOP_LEVEL
+#define ATTEND_COMPILED_KERNEL(...) ATTEND_COMPILED_FOR(base, __VA_ARGS__)
+#elif ATTEND_BASE_LEVEL == 2
+#define ATTEND_COMPILED_KERNEL(...) ATTEND_COMPILED_FOR(base, __VA_ARGS__) ATTEND_COMPILED_FOR(avx512, __VA_ARGS__)
+#else
+#define ATTEND_COMPILED_KERNEL(...)      \
+  ATTEND_COMPILED_FOR(base, __VA_ARGS__) \
+  ATTEND_COMPILED_FOR(avx2, __VA_ARGS__) \
+  ATTEND_COMPILED_FOR(avx512, __VA_ARGS__)
+#endif
+
+/// Makes `entry`, a kernel's entry: the function of that name in the namespace of the picked instruction set, found from
+/// the arguments, or of a scalar type that the caller names. An object, not a function: a kernel that calls another by its
 /// name means the one of its own instruction set, and argument-dependent lookup finds no objects.
 #define ATTEND_DISPATCH_AS(entry, ...)                                 \
   struct entry##_entry {                                               \
@@ -108,10 +132,15 @@ ATTEND_END
     }                                                                  \
   };                                                                   \
   inline constexpr entry##_entry entry{};
-#define ATTEND_DISPATCH(name) ATTEND_DISPATCH_AS(name, name)
-/// The same for a function that stands in a namespace inside that of the instruction set.
+/// The same for templates on the scalar alone.
+#define ATTEND_DISPATCH(name)  \
+  ATTEND_COMPILED_KERNEL(name) \
+  ATTEND_DISPATCH_AS(name, name)
+/// For a function that stands in a namespace inside that of the instruction set; ATTEND_COMPILED_KERNEL(space::name) cannot
+/// stand in such a namespace itself.
 #define ATTEND_DISPATCH_IN(space, name) ATTEND_DISPATCH_AS(name, space::name)
 #define ATTEND_DISPATCH_OF(name)                                    \
+  ATTEND_COMPILED_KERNEL(name)                                      \
   template <class S>                                                \
   struct name##_entry {                                             \
     template <class... Arguments>                                   \
