@@ -1,8 +1,9 @@
 /// Fused exact attention: softmax(scale q k^T + bias) v in tiles, with the running maximum of Milakov & Gimelshein 2018
 /// and the recomputing backward pass of FlashAttention (Dao et al. 2022). No score matrix exists in memory.
 ///
-/// The unit of work is (sample, head, block of queries); what is computed for a query depends on its own row, keys and
-/// mask alone, so results are the same bits for any number of threads and in any batch.
+/// The unit of work is a few blocks of queries that read one key head of a sample (attention_turns.hpp); what is computed
+/// for a query depends on its own row, keys and mask alone, so results are the same bits for any number of threads and in
+/// any batch.
 #ifndef ATTEND_KERNELS_ATTENTION
 #define ATTEND_KERNELS_ATTENTION
 #include <optional>

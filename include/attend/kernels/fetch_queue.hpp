@@ -12,7 +12,7 @@ ATTEND_BEGIN
 class FetchQueue {
  public:
   void clear() { next_read_ = reads_ = next_write_ = writes_ = 0; }
-  /// A row, to be read or, if T is not constant, written.
+  /// A row, to be read or, if T is not constant, written; left out when the queue is full.
   template <class T>
   void add(T* row, Index columns) {
     const char* at = reinterpret_cast<const char*>(row);
