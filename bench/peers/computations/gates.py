@@ -20,3 +20,9 @@ class GateRow(LayerComputation):
             return GlobalResponseNorm(channels, channels_last=False)
         given = {"bottleneck": {"feat_size": (height, width)}, "halo": {"block_size": 7}}.get(name, {})
         return create_attn(name, channels, **given)
+
+    def variants(self):
+        ways = super().variants()
+        yield next(ways)
+        if self.options["name"] != "lambda":  # weights of rank 5 have no such layout
+            yield next(ways)
