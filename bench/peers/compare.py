@@ -180,7 +180,8 @@ class Row:
             mark.update(json.dumps(file.metadata(), sort_keys=True).encode())
             for name in sorted(file.keys()):
                 if not name.startswith("output"):
-                    mark.update(name.encode() + file.get_tensor(name).tobytes())
+                    tensor = file.get_tensor(name)
+                    mark.update(f"{name} {tensor.shape}".encode() + tensor.tobytes())
         self.mark = mark.hexdigest()[:16]
         self.exact = self.work / f"float64-{self.id}-{self.mark}.npz"
         if not self.exact.exists():

@@ -48,7 +48,8 @@ def latest(path):
                 continue
             rows = tables.setdefault((v["isa"], int(v["threads"])), {})
             rows.setdefault(v["row"], {})[v["contender"]] = v
-    return {key: dict(sorted(rows.items(), key=lambda r: order(r[0]))) for key, rows in sorted(tables.items())}
+    in_order = sorted(tables.items(), key=lambda item: (item[0][0] != "native", item[0][1]))
+    return {key: dict(sorted(rows.items(), key=lambda r: order(r[0]))) for key, rows in in_order}
 
 
 def duration(seconds):
