@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# attention_zoo and fine_tune on a few images of Fashion-MNIST (the package dataset-fashion-mnist), good and bad.
+# attention_zoo, fine_tune and segment on a few images of Fashion-MNIST (the package dataset-fashion-mnist), good and bad.
 #   attention_examples.sh FOLDER_OF_PROGRAMS
 set -uo pipefail
 programs=$(realpath "$1")
@@ -31,6 +31,11 @@ check "a missing folder of photographs is named" refused "train_images_u8.npy" a
 "$programs/fine_tune" --seeds=1 --source-images=512 --source-epochs=1 --images=128 --epochs=1 --output=tuned >log 2>&1
 check "fine_tune ends well" test $? -eq 0
 check "its table has every way of tuning" test "$(grep -c ' ± ' tuned/fine_tune.md)" -eq 4
+
+"$programs/segment" --scenes=48 --test-scenes=4 --networks=scse,danet --pixel=10,30 --output=scenes >log 2>&1
+check "segment ends well" test $? -eq 0
+for file in segment.md segment.png scse.safetensors danet.safetensors; do check "$file is written" test -s "scenes/$file"; done
+check "an unknown network is refused" refused "none, scse, danet or encnet" segment --networks=fcn --scenes=32 --output=x
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
