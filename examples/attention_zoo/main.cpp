@@ -16,6 +16,7 @@
 
 #include "../shared/evaluation.hpp"
 #include "../shared/fashion_mnist.hpp"
+#include "../shared/program.hpp"
 #include "../shared/report.hpp"
 #include "../shared/sign_language_digits.hpp"
 #include "../shared/small_resnet.hpp"
@@ -205,11 +206,4 @@ int run(int argc, char** argv) {
 }
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "attention_zoo: " << e.what() << "\n";
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return run_program("attention_zoo", run, argc, argv); }

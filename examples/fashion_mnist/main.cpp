@@ -13,6 +13,7 @@
 #include <iostream>
 
 #include "../shared/fashion_mnist.hpp"
+#include "../shared/program.hpp"
 #include "../shared/shapes.hpp"
 #include "ablation.hpp"
 #include "report.hpp"
@@ -114,11 +115,4 @@ int run(int argc, char** argv) {
 }
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "fashion_mnist: " << e.what() << "\n";
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return run_program("fashion_mnist", run, argc, argv); }

@@ -14,6 +14,7 @@
 
 #include "../shared/evaluation.hpp"
 #include "../shared/fashion_mnist.hpp"
+#include "../shared/program.hpp"
 #include "../shared/report.hpp"
 #include "../shared/shapes.hpp"
 #include "../shared/sign_language_digits.hpp"
@@ -139,11 +140,4 @@ int run(int argc, char** argv) {
 }
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "fine_tune: " << e.what() << "\n";
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return run_program("fine_tune", run, argc, argv); }

@@ -23,6 +23,7 @@
 #include <iostream>
 
 #include "../shared/fashion_mnist.hpp"
+#include "../shared/program.hpp"
 #include "../shared/report.hpp"
 #include "network.hpp"
 
@@ -170,11 +171,4 @@ int run(int argc, char** argv) {
 }
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& e) {
-    std::cerr << "segment: " << e.what() << "\n";
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return run_program("segment", run, argc, argv); }

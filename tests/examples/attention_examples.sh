@@ -3,15 +3,9 @@
 #   attention_examples.sh FOLDER_OF_PROGRAMS
 set -uo pipefail
 programs=$(realpath "$1")
-work=$(mktemp -d)
+source "$(dirname "$0")/checks.sh"
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-passed=0 failed=0
-check() {  # name, condition as a command
-  local name=$1
-  shift
-  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; tail -n 5 log 2>/dev/null; fi
-}
 refused() {  # text, program, arguments: exit status 1 and the text in the message
   local text=$1 program=$2
   shift 2
@@ -37,5 +31,4 @@ check "segment ends well" test $? -eq 0
 for file in segment.md segment.png scse.safetensors danet.safetensors; do check "$file is written" test -s "scenes/$file"; done
 check "an unknown network is refused" refused "none, scse, danet or encnet" segment --networks=fcn --scenes=32 --output=x
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+summary

@@ -2,15 +2,9 @@
 # What a person does to the main job, good and bad.   fashion_mnist.sh PROGRAM
 set -uo pipefail
 program=$(realpath "$1")
-work=$(mktemp -d)
+source "$(dirname "$0")/checks.sh"
 trap 'chmod -R u+w "$work" 2>/dev/null; mountpoint -q "$work/small" && umount "$work/small"; rm -rf "$work"' EXIT
 cd "$work"
-passed=0 failed=0
-check() {  # name, condition as a command
-  local name=$1
-  shift
-  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; tail -n 5 log 2>/dev/null; fi
-}
 run() { "$program" --data=shapes --preset=quick "$@" >log 2>&1; }
 refused() {  # text, arguments: exit status 1 and the text in the message
   local text=$1
@@ -74,5 +68,4 @@ if mount -t tmpfs -o size=220k none small 2>/dev/null; then
   check "no half-written file is left" sh -c '! ls -A small | grep -qE "tmp|partial"'
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+summary
