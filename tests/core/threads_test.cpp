@@ -302,9 +302,9 @@ TEST_F(FM_2_5, workers_take_no_signals) {
 /// Loops still run, in their caller, when the pool has gone with the other statics.
 struct LastWords {
   ~LastWords() {
-    int chunks = 0;
+    std::atomic<int> chunks{0};  // a process that has run no loop yet starts its pool here
     attend::parallel_for(10, 1, [&](std::ptrdiff_t, std::ptrdiff_t) { ++chunks; });
-    if (chunks != 10) std::_Exit(3);
+    if (chunks.load() != 10) std::_Exit(3);
     attend::set_num_threads(4);
   }
 };
