@@ -194,6 +194,38 @@ TEST(AttentionStatistics, FM_2_1_masked_keys_have_no_influence_even_if_they_are_
   }
 }
 
+// Padding on the left as many write it: a bias of the lowest number there is. The tiles that it fills are seen first, and
+// their sums of exponentials times the distance of the scores are beyond all numbers; from the first other key on they
+// weigh nothing, so all is as behind a mask, bit for bit.
+template <class S>
+void compare_lowest_bias_with_mask() {
+  const Index queries = 20, keys = 300, hidden = 270;
+  const auto q = random_tensor<S, 4>({1, queries, 2, 5}, 1), k = random_tensor<S, 4>({1, keys, 2, 5}, 2),
+             v = random_tensor<S, 4>({1, keys, 2, 3}, 3);
+  Tensor<S, 4> lowest(1, 1, 1, keys), zero(1, 1, 1, keys);
+  Tensor<bool, 4> allowed(1, 1, 1, keys);
+  Tensor<bool, 2> odd(1, keys);
+  for (Index j = 0; j < keys; ++j) {
+    lowest(0, 0, 0, j) = j < hidden ? std::numeric_limits<S>::lowest() : S(0), zero(0, 0, 0, j) = 0;
+    allowed(0, 0, 0, j) = j >= hidden, odd(0, j) = j % 2 == 1;
+  }
+  const AttentionStatisticsRequest request{4, KeySet(odd)};
+  const auto biased = scaled_dot_product_attention_with_statistics(request, q, k, v, lowest);
+  const auto masked =
+      scaled_dot_product_attention_with_statistics(request, q, k, v, zero, {.mask = AttendMask(allowed)});
+  EXPECT_TRUE(std::isfinite(biased.entropy(0, 1, 7)));
+  EXPECT_TRUE(same_bits(biased.output, masked.output));
+  EXPECT_TRUE(same_bits(biased.log_sum_exp, masked.log_sum_exp));
+  EXPECT_TRUE(same_bits(biased.entropy, masked.entropy));
+  EXPECT_TRUE(same_bits(biased.mass_inside, masked.mass_inside));
+  EXPECT_TRUE(same_bits(biased.top_weights, masked.top_weights));
+  EXPECT_TRUE(same_bits(biased.top_keys, masked.top_keys));
+}
+TEST(AttentionStatistics, FM_2_2_the_lowest_number_as_bias_is_a_mask) {
+  compare_lowest_bias_with_mask<float>();
+  compare_lowest_bias_with_mask<double>();
+}
+
 TEST(AttentionStatistics, OnATapeTheyCarryNoGradientsAndAreBeforeDropout) {
   const Sizes s{1, 9, 12, 2, 1, 4, 3};
   const Inputs in(s);

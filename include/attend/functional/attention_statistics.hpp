@@ -36,8 +36,8 @@ struct AttentionWithStatistics {
   Of<S, OutputRank> output;
   Of<S, 3> log_sum_exp;  ///< log sum_j exp(score_j); -infinity where nothing may be attended to
   Of<S, 3> entropy;  ///< -sum_j w_j log w_j, from 0 to log of the number of keys; 0 where nothing may be attended to
-  Of<S, 3> mass_inside;  ///< sum of w_j over the keys inside the set
-  Of<S, 4> top_weights;  ///< in descending order, of equal ones the first key first; 0 if fewer keys may be attended to
+  Of<S, 3> mass_inside;   ///< sum of w_j over the keys inside the set
+  Of<S, 4> top_weights;   ///< of the largest scores, of equal ones the first key first; 0 if fewer may be attended to
   Of<Index, 4> top_keys;  ///< and their keys j; -1 if fewer may be attended to
   template <class Visit>
   auto members(Visit&& visit) const {

@@ -14,7 +14,7 @@ struct AttentionStatistics {
   S* mass = nullptr;             ///< sum of w_j over the keys `inside`; appended keys are outside
   const bool* inside = nullptr;  ///< (batch, ordinary keys) by stride
   Shape<2> inside_stride{};
-  Index top = 0;              ///< the so many largest weights, in descending order, of equal ones the first key first
+  Index top = 0;  ///< the weights of the so many largest scores, descending, of equal ones the first key first
   S* top_weights = nullptr;   ///< (batch, heads, queries, top); 0 beyond the keys that the row sees
   Index* top_keys = nullptr;  ///< (batch, heads, queries, top); -1 there
 };
@@ -73,7 +73,9 @@ class RowStatistics {
   /// What the lanes from `at` on have so far, after their largest score rose; sum: of the exponentials so far.
   ATTEND_INLINE Sums rise(Index at, Vector before, Vector now, Vector factor, Vector sum) const {
     const Vector by = simd::select(before == simd::all<Vector>(nothing), Vector{}, before - now);
-    return {factor * simd::multiply_add(sum, by, simd::load(moment_ + at)), factor * simd::load(mass_ + at)};
+    const Vector moment = factor * simd::multiply_add(sum, by, simd::load(moment_ + at));
+    // what no longer counts may be infinite: scores as low as there are, where a bias stands for a mask
+    return {simd::select(factor == Vector{}, Vector{}, moment), factor * simd::load(mass_ + at)};
   }
   ATTEND_INLINE void see(Index j, Vector distance, Vector e, Sums& sums) const {
     sums.moment = simd::multiply_add(simd::select(e == Vector{}, Vector{}, distance), e, sums.moment);
