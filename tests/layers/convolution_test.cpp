@@ -101,6 +101,31 @@ TEST(Conv2d, TensorsAndVariablesGiveTheSameBits) {
   for (Index i = 0; i < plain.size(); ++i) ASSERT_EQ(plain.data()[i], recorded.data()[i]);
 }
 
+TEST(Conv2d, ForetellsTheShapeOfItsResult) {
+  Rng rng(1);
+  const Conv2dOptions cases[] = {
+      {.in_channels = 4, .out_channels = 6, .kernel_size = 3},
+      {.in_channels = 4, .out_channels = 8, .kernel_size = {3, 2}, .stride = {2, 3}, .padding = {2, 1}, .groups = 2},
+      {.in_channels = 4, .out_channels = 3, .kernel_size = {1, 3}, .padding = Padding::same, .dilation = 2},
+      {.in_channels = 4, .out_channels = 5, .kernel_size = 5, .padding = 2, .padding_mode = PaddingMode::reflect}};
+  const auto x = random_tensor<float, 4>({2, 9, 8, 4}, 2);
+  for (const Conv2dOptions& options : cases) {
+    const Conv2d<float> conv(options, rng);
+    EXPECT_EQ(conv.result_shape(shape_of(x)), shape_of(conv(x))) << "kernel " << to_string(options.kernel_size);
+  }
+  EXPECT_EQ(Conv2d<float>(cases[0], rng).result_shape({2, 1, 8, 4}), (Shape<4>{2, 0, 6, 6}));
+}
+
+TEST(Conv2d, AResultOfAnotherShapeIsMadeInPlace) {
+  Rng rng(1);
+  const Conv2d<float> conv({.in_channels = 4, .out_channels = 64, .kernel_size = 1, .stride = 2}, rng);
+  const auto x = random_tensor<float, 4>({1, 32, 32, 4}, 2);
+  conv(x);  // packs the weight
+  Recycler::release();
+  const auto y = conv(x);
+  EXPECT_LT(Recycler::held(), static_cast<std::size_t>(y.size()) * sizeof(float));
+}
+
 TEST(Conv2d, GradientsOfTheLayers) {
   Rng rng(1);
   expect_gradients(Conv2d<double>({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .padding = 1}, rng),

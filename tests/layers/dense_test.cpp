@@ -139,6 +139,18 @@ TEST(Dense, InferenceAndTapesGiveTheSameBits) {
   EXPECT_TRUE(std::equal(a.data(), a.data() + a.size(), b.data()));
 }
 
+TEST(Dense, AResultOfAnotherShapeIsMadeInPlace) {
+  Rng rng(1);
+  const Dense<float> layer({.in_features = 4, .out_features = 64}, rng);
+  const auto x = random_tensor<float, 3>({8, 32, 4}, 2);
+  EXPECT_EQ(layer.result_shape(shape_of(x)), (Shape<3>{8, 32, 64}));
+  layer(x);  // packs the weight
+  Recycler::release();
+  const auto y = layer(x);
+  EXPECT_EQ(shape_of(y), (Shape<3>{8, 32, 64}));
+  EXPECT_LT(Recycler::held(), static_cast<std::size_t>(y.size()) * sizeof(float));
+}
+
 TEST(Dense, EmptyBatches) {
   Rng rng(1);
   Dense<float> layer({.in_features = 4, .out_features = 6}, rng);

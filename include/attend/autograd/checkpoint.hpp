@@ -59,7 +59,7 @@ auto checkpoint(const L& layer, const Variable<S, R>& x, const More&... more) {
   const auto inner = layer(constant(forward, x), constant(forward, more)...);
   for (const auto& moments : forward.reported().moments()) outer->report(moments);
   const auto y = op.result(inner.shape());
-  std::copy_n(inner.data(), inner.size(), op.data(y));
+  detail::copy_bulk(inner.data(), inner.size(), op.data(y));
 
   if (op.records()) {
     const auto slot_of = [&](const auto& v) {

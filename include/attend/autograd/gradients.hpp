@@ -104,7 +104,7 @@ class Gradients {
   static Tensor<S, R> tensor(const Shape<R>& shape, const S* data) {
     Tensor<S, R> t(shape);
     if (data)
-      std::copy_n(data, t.size(), t.data());
+      detail::copy_bulk(data, t.size(), t.data());
     else
       t.setZero();
     return t;

@@ -117,20 +117,34 @@ void call_into(Out& y, const Self& layer, const Options& options, const In&... i
     {
       const Result result = call(layer, options, in...);
       match_shape<Result::rank>(y, result.shape());  // an equal number of elements keeps its memory
-      if (result.data() != y.data()) std::copy_n(result.data(), y.size(), y.data());
+      if (result.data() != y.data()) copy_bulk(result.data(), y.size(), y.data());
     }
     require<OptionError>(!destination.taken(), "into",
                          [] { return "the layer keeps a value of this call that lies in y; call it without into()"; });
   }
 }
-/// The call's result as tensors. A result of the shape of the first argument, the most frequent case, is made in place.
+template <class Void, class Self, class Shape>
+struct HasResultShape : std::false_type {};
+template <class Self, class Shape>
+struct HasResultShape<std::void_t<decltype(std::declval<const Self&>().result_shape(std::declval<const Shape&>()))>,
+                      Self, Shape> : std::true_type {};
+
+/// What the result's shape probably is: as the layer says, or that of the first argument, the most frequent case.
+template <class Self, std::size_t R>
+std::array<Index, R> likely_shape(const Self& layer, const std::array<Index, R>& first) {
+  if constexpr (HasResultShape<void, Self, std::array<Index, R>>::value)
+    return layer.result_shape(first);
+  else
+    return first;
+}
+/// The call's result as tensors. A result of the likely shape is made in place.
 template <class Self, class Options, class First, class... In>
 auto call_for_tensors(const Self& layer, const Options& options, const First& first, const In&... in) {
   using Result = decltype(call(layer, options, first, in...));
   if constexpr (IsVariable<Result>::value && !IsVariable<First>::value) {
     if constexpr (std::is_same_v<VariableOf<First>, Result>) {
       using S = typename Result::Scalar;
-      Tensor<S, Result::rank> y(shape_of(first));
+      Tensor<S, Result::rank> y(likely_shape(layer, shape_of(first)));
       prefer_large_pages(y.data(), static_cast<std::size_t>(y.size()) * sizeof(S));
       call_into(y, layer, options, first, in...);
       return y;

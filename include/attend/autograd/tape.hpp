@@ -39,6 +39,10 @@ class Pass {
     if (!gradient) gradient = make_buffer<S>(x.size, S(0));
     return gradient.get();
   }
+  /// The gradient of the value that the pass starts at.
+  void start(const Slot& y, const S* gradient) {
+    if (y.differentiable) gradients_[y.node] = copy_buffer(gradient, y.size);
+  }
   const std::shared_ptr<S>& share(std::uint64_t node) const { return gradients_[node]; }
   void drop(std::uint64_t node) { gradients_[node].reset(); }
 
@@ -116,9 +120,7 @@ class Tape {
   Gradients<S> backward_from(const Variable<S, R>& y, const S* dy, Keep keep = Keep::nothing) {
     Pass<S> pass(nodes_.size());
     require_owned(y);
-    const Index size = y.size();  // read once: counting the elements divides
-    if (S* d = pass.add_to(slot(y)))
-      for (Index i = 0; i < size; ++i) d[i] += dy[i];
+    pass.start(slot(y), dy);
     return run(pass, keep);
   }
 

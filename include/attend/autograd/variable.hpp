@@ -50,7 +50,7 @@ class Variable {
   Tensor<S, R> tensor() const {
     Tensor<S, R> copy(shape_);
     detail::prefer_large_pages(copy.data(), static_cast<std::size_t>(copy.size()) * sizeof(S));
-    std::copy_n(data_, copy.size(), copy.data());
+    detail::copy_bulk(data_, copy.size(), copy.data());
     return copy;
   }
   /// The number itself, of a Variable without axes.

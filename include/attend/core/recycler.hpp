@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "attend/core/bulk_memory.hpp"
 #include "attend/core/large_memory.hpp"
 #include "attend/core/tensor.hpp"
 
@@ -135,16 +136,13 @@ std::shared_ptr<S> make_buffer(Index count) {
 template <class S>
 std::shared_ptr<S> make_buffer(Index count, S value) {
   auto buffer = make_buffer<S>(count);
-  if (value == S(0))  // at -O2 a loop of single numbers otherwise
-    std::memset(buffer.get(), 0, static_cast<std::size_t>(count) * sizeof(S));
-  else
-    std::fill_n(buffer.get(), count, value);
+  detail::fill_bulk(buffer.get(), count, value);
   return buffer;
 }
 template <class S>
 std::shared_ptr<S> copy_buffer(const S* data, Index count) {
   auto buffer = make_buffer<S>(count);
-  std::copy_n(data, count, buffer.get());
+  detail::copy_bulk(data, count, buffer.get());
   return buffer;
 }
 

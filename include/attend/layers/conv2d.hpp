@@ -1,4 +1,6 @@
 #pragma once
+#include <tuple>
+
 #include "attend/autograd/layer.hpp"
 #include "attend/functional/convolution.hpp"
 
@@ -38,6 +40,14 @@ class Conv2d : public Layer<Conv2d<S>> {
     const Conv2dOptions& o = options_;
     return conv2d(x, weight_.on(x), on(bias_, x),
                   {o.stride, o.padding, o.dilation, o.groups, o.padding_mode, o.algorithm}, &weight_);
+  }
+  /// Of the result for an x of this shape; without elements if x is too small.
+  Shape<4> result_shape(const Shape<4>& x) const {
+    const auto& [kernel, stride, dilation] = std::tie(options_.kernel_size, options_.stride, options_.dilation);
+    const Pads pads = options_.padding.pads(kernel, dilation);
+    return {x[0], detail::window_positions(x[1], pads.top + pads.bottom, kernel.height, stride.height, dilation.height),
+            detail::window_positions(x[2], pads.left + pads.right, kernel.width, stride.width, dilation.width),
+            options_.out_channels};
   }
   /// Not recorded: the same without bias, then what `epilogue` says, in one kernel; `residual` as of conv2d.
   Variable<S, 4> inference(const Variable<S, 4>& x, const GemmEpilogue<S>& epilogue,

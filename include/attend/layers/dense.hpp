@@ -25,6 +25,12 @@ class Dense : public Layer<Dense<S>> {
     const Index out = weight_.shape()[0], in = weight_.shape()[1];
     return dense(x, weight_.on(x), on(bias_, x), PackedDense<S>::of(weight_, out, in));
   }
+  /// Of the result for an x of this shape.
+  template <std::size_t R>
+  std::array<Index, R> result_shape(std::array<Index, R> x) const {
+    x.back() = weight_.shape()[0];
+    return x;
+  }
   /// activation(forward(x) + residual), the residual being of the result's shape, or null for none: fused_dense.
   template <int R>
   Variable<S, R> fused(const Variable<S, R>& x, Activation activation, const Variable<S, R>* residual = nullptr) const {
