@@ -1,7 +1,7 @@
 #ifndef ATTEND_KERNELS_CONVOLUTION
 #define ATTEND_KERNELS_CONVOLUTION
 #include "attend/kernels/depthwise_convolution.hpp"
-#include "attend/kernels/gather_product.hpp"
+#include "attend/kernels/gather_transposed_product.hpp"
 #include "attend/kernels/winograd.hpp"
 
 ATTEND_BEGIN

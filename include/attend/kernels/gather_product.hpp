@@ -215,40 +215,6 @@ void add_gather_product(const Gather& g, const S* source, const S* packed, Index
       }
 }
 
-/// product (g.columns(), n) = G^T D, where row r of D is the n numbers at d + r pixel. Sums within fixed units of rows,
-/// whose size the layer decides, then over the units in order.
-template <class S>
-void gather_transposed_product(const Gather& g, const S* source, const S* d, Index pixel, Index n, S* product) {
-  const Index k = g.columns(), rows = g.rows();
-  if (k == 0 || n == 0) return;
-  const Index unit = std::max<Index>(2048, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
-  if (units != 1) std::fill_n(product, k * n, S(0));
-  const Scratch<S> partial(units > 1 ? units * k * n : 0);
-  const bool plain = g.plain();
-  parallel_for(rows, unit, [&](Index begin, Index end) {
-    const Index m = end - begin;
-    S* sum = units > 1 ? partial.get() + begin / unit * k * n : product;
-    const Scratch<S> packed(packed_size<S>(m, n));
-    pack_b(Side::plain, m, n, d + begin * pixel, pixel, packed.get());
-    if (plain)
-      gemm_packed(k, n, m, S(1), TransposedRows<S>{source + begin * g.pixel, g.pixel}, packed.get(), S(0), sum, n);
-    else
-      gemm_packed(
-          k, n, m, S(1),
-          made_rows<S, Side::transposed>([&](Index column, Index columns, Index r0, Index depth, S* out, Index ld) {
-            gather_block(g, source, begin + r0, depth, column, columns, out, ld);
-          }),
-          packed.get(), S(0), sum, n);
-  });
-  if (units == 1) return;
-  parallel_for(k * n, 4096, [&](Index begin, Index end) {
-    for (Index u = 0; u < units; ++u) {
-      const S* sum = partial.get() + u * k * n;
-      for (Index i = begin; i < end; ++i) product[i] += sum[i];
-    }
-  });
-}
-
 }  // namespace detail
 
 ATTEND_END_ISA

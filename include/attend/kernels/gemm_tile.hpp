@@ -14,9 +14,10 @@
 ATTEND_BEGIN
 enum class Side { plain, transposed };
 
-/// A part of the rows of A that lies in line: `length` elements from `offset` on.
+/// A part of A that lies in line: of plain rows `length` elements from `offset` on, of transposed ones as many rows; for
+/// the `passed` rows of B before them A has zeros.
 struct GemmPiece {
-  Index offset, length;
+  Index offset, length, passed = 0;
 };
 
 /// What becomes of the elements of C when they are complete: c scale[column] + bias[column] + residual[row residual_ld +
@@ -66,8 +67,8 @@ constexpr Index line = 64 / sizeof(S);  // numbers in a line of the cache
 using simd::lanes;
 using simd::Vector;
 
-/// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); of plain rows
-/// in pieces, a[i lda + offset + l] piece after piece. Row l of B starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
+/// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); in pieces,
+/// a + offset stands for a, piece after piece. Row l of B starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
 template <class S>
 struct Tile {
   Index depth;
@@ -140,7 +141,10 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
   const S* next = tile.next;
   for (Index p = 0; p < tile.piece_count; ++p) {
     Index left = tile.depth;
-    if (side == Side::plain && tile.pieces) a = tile.a + tile.pieces[p].offset, left = tile.pieces[p].length;
+    if (tile.pieces) {
+      a = tile.a + tile.pieces[p].offset, left = tile.pieces[p].length;
+      if (side == Side::transposed) b += tile.pieces[p].passed * ldb;
+    }
     for (; left >= line<S>; left -= line<S>) {
       if (side == Side::plain && tile.fetches)
         for (int i = 0; i < height; ++i)
