@@ -46,10 +46,10 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
 
   Attention() = default;
   Attention(const AttentionOptions& options, Rng& rng) : score_(make_score(options, rng)), dropout_(options.dropout) {
-    detail::check_dropout("Attention", dropout_);
+    detail::check_probability("Attention", dropout_, "dropout");
   }
   explicit Attention(Score<S> score, double dropout = 0) : score_(std::move(score)), dropout_(dropout) {
-    detail::check_dropout("Attention", dropout_);
+    detail::check_probability("Attention", dropout_, "dropout");
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& query, const Variable<S, 4>& key, const Variable<S, 4>& value,

@@ -2,6 +2,7 @@
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
 #include "attend/functional/concat.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/layers/dense.hpp"
 
 ATTEND_BEGIN
@@ -10,6 +11,8 @@ struct ClassAttentionOptions {
   Index channels = 0;     ///< timm's dim
   Index num_heads = 8;    ///< must divide channels
   bool qkv_bias = false;  ///< of the query, key and value projections
+  double attn_drop = 0;   ///< probability of zeroing a weight, in training
+  double proj_drop = 0;   ///< of zeroing a number of the result, in training
 };
 
 /// Class attention (Touvron et al. 2021, CaiT, section 3; timm's ClassAttn): the class token asks itself and all
@@ -40,8 +43,8 @@ class ClassAttention : public Layer<ClassAttention<S>> {
     const auto query = q_(slice(tokens, 0, 1, 1)), key = k_(tokens), value = v_(tokens);
     const auto read = detail::attend_positions<ClassAttention, S>(
         *this, "ClassAttention", HeadView<S>(query, 0, heads, dim), HeadView<S>(key, 0, heads, dim),
-        HeadView<S>(value, 0, heads, dim), nullptr, 1 / std::sqrt(double(dim)));
-    return proj_(read.reshape(query.shape()));
+        HeadView<S>(value, 0, heads, dim), nullptr, 1 / std::sqrt(double(dim)), options_.attn_drop);
+    return dropout(proj_(read.reshape(query.shape())), options_.proj_drop);
   }
   Variable<S, 3> forward(const Variable<S, 3>& class_token, const Variable<S, 4>& map) const {
     return forward(concat({class_token, detail::positions_of(map)}, 1));
@@ -59,6 +62,8 @@ class ClassAttention : public Layer<ClassAttention<S>> {
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "ClassAttention", [&] {
       return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
     });
+    detail::check_probability("ClassAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("ClassAttention", o.proj_drop, "proj_drop");
     return o;
   }
   ClassAttentionOptions options_;

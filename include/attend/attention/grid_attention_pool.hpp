@@ -4,6 +4,7 @@
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/concat.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/reduction.hpp"
 #include "attend/kernels/window.hpp"
 #include "attend/layers/dense.hpp"
@@ -26,7 +27,8 @@ struct GridAttentionPoolOptions {
   Index height = 7;  ///< of the map; rotary: of the map that positions are scaled to, timm's ref_feat_size
   Index width = 7;   ///< of that map
   bool qkv_bias = true;
-  bool project = true;  ///< false: no `proj`, timm's out_features = 0
+  bool project = true;   ///< false: no `proj`, timm's out_features = 0
+  double drop_rate = 0;  ///< probability of zeroing a pooled number before the projection, in training
 };
 
 /// Pooling of a feature map by attention (Radford et al. 2021, CLIP, section 2.4): the mean position asks itself and
@@ -76,7 +78,7 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
     const auto read = detail::attend_positions<GridAttentionPool, S>(
         *this, "GridAttentionPool", HeadView<S>(query, 0, o.num_heads, dim), key,
         HeadView<S>(qkv, 2 * E, o.num_heads, dim), nullptr, 1 / std::sqrt(double(dim)));
-    const auto pooled = read.reshape(Shape<2>{batch, E});
+    const auto pooled = dropout(read.reshape(Shape<2>{batch, E}), o.drop_rate);
     return proj_ ? (*proj_)(pooled) : pooled;
   }
   template <class Self, class Visit>
@@ -127,6 +129,7 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
                            return "embed_dim / num_heads = " + std::to_string(o.embed_dim / o.num_heads) +
                                   " must be a multiple of 4 with rotary positions";
                          });
+    detail::check_probability("GridAttentionPool", o.drop_rate, "drop_rate");
     return o;
   }
   GridAttentionPoolOptions options_;

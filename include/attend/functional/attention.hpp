@@ -6,6 +6,7 @@
 #include "attend/functional/attention_mask.hpp"
 #include "attend/functional/attention_scores.hpp"
 #include "attend/functional/attention_statistics.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/kernels/attention.hpp"
 
 // Legend: query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  bias (B|1, H|1, Lq|1, Lk|1)
@@ -55,10 +56,6 @@ Shape<4> check_attention(const char* name, const Shape<4>& q, const Shape<4>& k,
             [&] { return "each axis must be 1 or that of the scores " + to_string(full); });
   }
   return {q[0], q[2], q[1], k[1]};
-}
-inline void check_dropout(const char* name, double p) {
-  attend::require<OptionError>(p >= 0 && p <= 1, name,
-                               [&] { return "dropout is " + std::to_string(p) + "; it must lie in [0, 1]"; });
 }
 
 template <class S>
@@ -175,7 +172,7 @@ AttentionResult<S> scaled_dot_product(const Variable<S, 4>& q, const Variable<S,
                                       bool weights_wanted, const Modifier& modifier, const Ask& ask) {
   constexpr const char* name = "scaled_dot_product_attention";
   const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
-  check_dropout(name, o.dropout);
+  check_probability(name, o.dropout, "dropout");
   attend::require<OptionError>(std::isfinite(o.scale), name,
                                [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
   const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;

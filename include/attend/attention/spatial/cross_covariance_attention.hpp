@@ -2,6 +2,7 @@
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
 #include "attend/functional/arithmetic.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/l2_normalize.hpp"
 #include "attend/layers/dense.hpp"
 
@@ -11,6 +12,8 @@ struct CrossCovarianceAttentionOptions {
   Index channels = 0;   ///< timm's dim
   Index num_heads = 8;  ///< must divide channels
   bool qkv_bias = false;
+  double attn_drop = 0;  ///< probability of zeroing a weight, in training
+  double proj_drop = 0;  ///< of zeroing a number of the result, in training
 };
 
 /// Cross-covariance attention (El-Nouby et al. 2021, XCiT, section 3.2; timm's XCA, also EdgeNeXt's): channels attend
@@ -44,9 +47,10 @@ class CrossCovarianceAttention : public Layer<CrossCovarianceAttention<S>> {
       return transpose(take_heads(HeadView<S>(qkv, first, heads, dim)), {0, 3, 2, 1});
     };
     const auto query = l2_normalize(channels(0)) * temperature_.on(x).reshape(Shape<4>{1, 1, heads, 1});
-    const auto read = detail::attend_positions<CrossCovarianceAttention, S>(
-        *this, "CrossCovarianceAttention", query, l2_normalize(channels(C)), channels(2 * C), nullptr, 1);
-    return proj_(transpose(read, {0, 3, 2, 1}).reshape(x.shape()));
+    const auto read = detail::attend_positions<CrossCovarianceAttention, S>(*this, "CrossCovarianceAttention", query,
+                                                                            l2_normalize(channels(C)), channels(2 * C),
+                                                                            nullptr, 1, options_.attn_drop);
+    return dropout(proj_(transpose(read, {0, 3, 2, 1}).reshape(x.shape())), options_.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -61,6 +65,8 @@ class CrossCovarianceAttention : public Layer<CrossCovarianceAttention<S>> {
         o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "CrossCovarianceAttention", [&] {
           return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
         });
+    detail::check_probability("CrossCovarianceAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("CrossCovarianceAttention", o.proj_drop, "proj_drop");
     return o;
   }
   CrossCovarianceAttentionOptions options_;

@@ -4,6 +4,7 @@
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/concat.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/head_view.hpp"
 #include "attend/functional/matmul.hpp"
 #include "attend/functional/softmax.hpp"
@@ -23,6 +24,7 @@ struct FactorizedAttentionOptions {
   Index num_heads = 8;  ///< must divide channels
   bool qkv_bias = false;
   std::vector<PositionWindow> windows = {{3, 2}, {5, 3}, {7, 3}};  ///< for all heads, in order; empty: no positions
+  double proj_drop = 0;  ///< probability of zeroing a number of the result, in training
 };
 
 struct FactorizedAttentionCall {
@@ -93,7 +95,7 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
     offer(*this, "keys", key);
     const auto read = matmul(head_by_head(0, {0, 2, 1, 3}), matmul(key, head_by_head(2 * C, {0, 2, 1, 3})));
     auto y = (transpose(read, {0, 2, 1, 3}) * (1 / std::sqrt(double(C / heads)))).reshape(x.shape());
-    if (conv_list_.empty()) return proj_(y);
+    if (conv_list_.empty()) return dropout(proj_(y), options_.proj_drop);
     const Index prefix = length - grid.height * grid.width;
     const auto on_grid = slice(qkv, prefix, length, 1);
     const auto value = slice(on_grid, 2 * C, 3 * C, 2).reshape(Shape<4>{batch, grid.height, grid.width, C});
@@ -105,7 +107,7 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
       first += width;
     }
     const auto position = slice(on_grid, 0, C, 2) * concat(convolved, 3).reshape(Shape<3>{batch, length - prefix, C});
-    return proj_(y + (prefix == 0 ? position : pad(position, prefix, 0, 1)));
+    return dropout(proj_(y + (prefix == 0 ? position : pad(position, prefix, 0, 1))), options_.proj_drop);
   }
   static const FactorizedAttentionOptions& checked(const FactorizedAttentionOptions& o) {
     require<OptionError>(
@@ -125,6 +127,7 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
       return "the windows have " + std::to_string(heads) +
              " heads; together they must be num_heads = " + std::to_string(o.num_heads);
     });
+    detail::check_probability("FactorizedAttention", o.proj_drop, "proj_drop");
     return o;
   }
   FactorizedAttentionOptions options_;

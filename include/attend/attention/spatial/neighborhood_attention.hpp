@@ -3,6 +3,7 @@
 #include "attend/attention/spatial/gather_positions.hpp"
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/functional/bias_table.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/expand.hpp"
 #include "attend/layers/dense.hpp"
 
@@ -15,6 +16,8 @@ struct NeighborhoodAttentionOptions {
   Index dilation = 1;     ///< positions from one neighbour to the next; kernel_size dilation must fit the map
   bool qkv_bias = true;
   bool position_bias = true;  ///< add a learned number for each offset
+  double attn_drop = 0;       ///< probability of zeroing a weight, in training
+  double proj_drop = 0;       ///< of zeroing a number of the result, in training
 };
 
 /// Neighbourhood attention (Hassani et al. 2023, NAT, section 3.2; dilated: Hassani and Shi 2022, DiNAT): a position
@@ -63,9 +66,10 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
       const auto one = transpose(bias_from_table(table, offsets), {0, 2, 1, 3});  // (1, positions, heads, area)
       bias = repeat_batch(one, batch).reshape(Shape<4>{batch * positions, heads, 1, area});
     }
-    const auto read = detail::attend_positions<NeighborhoodAttention, S>(
-        *this, "NeighborhoodAttention", query, key, value, bias ? &*bias : nullptr, 1 / std::sqrt(double(dim)));
-    return proj_(read.reshape(x.shape()));
+    const auto read = detail::attend_positions<NeighborhoodAttention, S>(*this, "NeighborhoodAttention", query, key,
+                                                                         value, bias ? &*bias : nullptr,
+                                                                         1 / std::sqrt(double(dim)), o.attn_drop);
+    return dropout(proj_(read.reshape(x.shape())), o.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -108,6 +112,8 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
       return "kernel_size = " + std::to_string(o.kernel_size) +
              " must be odd and above 1, dilation = " + std::to_string(o.dilation) + " above 0";
     });
+    detail::check_probability("NeighborhoodAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("NeighborhoodAttention", o.proj_drop, "proj_drop");
     return o;
   }
   NeighborhoodAttentionOptions options_;

@@ -2,6 +2,7 @@
 #include "attend/attention/spatial/gather_positions.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/matmul.hpp"
 #include "attend/functional/pooling.hpp"
 #include "attend/functional/reduction.hpp"
@@ -17,6 +18,8 @@ struct OutlookAttentionOptions {
   Index padding = 1;      ///< zeros around the values; below kernel_size
   Index stride = 1;       ///< from one window to the next
   bool qkv_bias = false;  ///< of the value projection
+  double attn_drop = 0;   ///< probability of zeroing a weight, in training
+  double proj_drop = 0;   ///< of zeroing a number of the result, in training
 };
 
 /// Outlook attention (Yuan et al. 2021, VOLO, section 3.1; timm's OutlookAttention): the position in the middle of a
@@ -64,11 +67,11 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
     const auto weights =
         softmax(attn_(seen).reshape(Shape<4>{batch * windows, heads, area(), area()}) * (1 / std::sqrt(double(dim))));
     offer(*this, "weights", weights);
-    const auto mixed = transpose(matmul(weights, transpose(values, {0, 2, 1, 3})), {0, 2, 1, 3});
+    const auto mixed = transpose(matmul(dropout(weights, o.attn_drop), transpose(values, {0, 2, 1, 3})), {0, 2, 1, 3});
     // Every position adds up what the windows that reach it say of it: one for each cell of a window at most.
     const auto heard = detail::gather_positions(mixed.reshape(Shape<3>{batch, windows * area(), C}), back);
     const auto folded = sum(heard.reshape(Shape<4>{batch, x.dim(1) * x.dim(2), area(), C}), {2});
-    return proj_(folded.reshape(x.shape()));
+    return dropout(proj_(folded.reshape(x.shape())), o.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -108,6 +111,8 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
           return "kernel_size = " + std::to_string(o.kernel_size) + " and stride = " + std::to_string(o.stride) +
                  " must be above 0, padding = " + std::to_string(o.padding) + " in [0, kernel_size)";
         });
+    detail::check_probability("OutlookAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("OutlookAttention", o.proj_drop, "proj_drop");
     return o;
   }
   OutlookAttentionOptions options_;

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/spatial/attend_positions.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/shape.hpp"
 #include "attend/layers/pointwise_conv.hpp"
 #include "attend/layers/relative_position_bias.hpp"
@@ -12,6 +13,8 @@ struct RelativeAttentionOptions {
   Index height = 0;        ///< of the map: the relative positions belong to one size
   Index width = 0;
   Index dim_head = 32;
+  double attn_drop = 0;  ///< probability of zeroing a weight, in training
+  double proj_drop = 0;  ///< of zeroing a number of the result, in training
 };
 
 /// Attention of all positions with a learned bias for each relative position (CoAtNet; Dai et al. 2021, eq. 3; timm's
@@ -45,9 +48,10 @@ class RelativeAttention : public Layer<RelativeAttention<S>> {
     const auto qkv = qkv_(x).reshape(Shape<4>{x.dim(0), positions, heads, 3 * o.dim_head});
     const auto parts = split(qkv, {o.dim_head, o.dim_head, o.dim_head}, 3);
     const auto bias = rel_pos_.bias(x);
-    const auto read = detail::attend_positions<RelativeAttention, S>(
-        *this, "RelativeAttention", parts[0], parts[1], parts[2], &bias, 1 / std::sqrt(double(o.dim_head)));
-    return proj_(read.reshape(x.shape()));
+    const auto read =
+        detail::attend_positions<RelativeAttention, S>(*this, "RelativeAttention", parts[0], parts[1], parts[2], &bias,
+                                                       1 / std::sqrt(double(o.dim_head)), o.attn_drop);
+    return dropout(proj_(read.reshape(x.shape())), o.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -64,6 +68,8 @@ class RelativeAttention : public Layer<RelativeAttention<S>> {
                                   " must be above 0 and divide channels = " + std::to_string(o.channels) +
                                   ", out_channels = " + std::to_string(o.out_channels) + " not be below 0";
                          });
+    detail::check_probability("RelativeAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("RelativeAttention", o.proj_drop, "proj_drop");
     if (o.out_channels == 0) o.out_channels = o.channels;
     return o;
   }

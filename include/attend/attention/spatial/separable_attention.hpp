@@ -2,6 +2,7 @@
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/arithmetic.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/matmul.hpp"
 #include "attend/functional/shape.hpp"
 #include "attend/functional/softmax.hpp"
@@ -10,8 +11,10 @@
 ATTEND_BEGIN
 
 struct SeparableAttentionOptions {
-  Index channels = 0;  ///< timm's embed_dim
-  bool bias = true;    ///< of both projections
+  Index channels = 0;    ///< timm's embed_dim
+  bool bias = true;      ///< of both projections
+  double attn_drop = 0;  ///< probability of zeroing a weight, in training
+  double proj_drop = 0;  ///< of zeroing a number of the result, in training
 };
 
 /// Separable self-attention (Mehta and Rastegari 2022, MobileViTv2, section 3.1; timm's LinearSelfAttention): one score
@@ -39,8 +42,9 @@ class SeparableAttention : public Layer<SeparableAttention<S>> {
     const auto parts = split(qkv_proj_(x), {1, C, C}, 3);
     const auto scores = softmax(parts[0].reshape(Shape<3>{rows, 1, patches}));
     offer(*this, "weights", scores.reshape(Shape<3>{x.dim(0), x.dim(1), patches}));
-    const auto context = matmul(scores, parts[1].reshape(Shape<3>{rows, patches, C}));
-    return out_proj_(relu(parts[2]) * context.reshape(Shape<4>{x.dim(0), x.dim(1), 1, C}));
+    const auto context = matmul(dropout(scores, options_.attn_drop), parts[1].reshape(Shape<3>{rows, patches, C}));
+    const auto gated = relu(parts[2]) * context.reshape(Shape<4>{x.dim(0), x.dim(1), 1, C});
+    return dropout(out_proj_(gated), options_.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -52,6 +56,8 @@ class SeparableAttention : public Layer<SeparableAttention<S>> {
   static const SeparableAttentionOptions& checked(const SeparableAttentionOptions& o) {
     require<OptionError>(o.channels > 0, "SeparableAttention",
                          [&] { return "channels = " + std::to_string(o.channels) + " must be above 0"; });
+    detail::check_probability("SeparableAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("SeparableAttention", o.proj_drop, "proj_drop");
     return o;
   }
   SeparableAttentionOptions options_;

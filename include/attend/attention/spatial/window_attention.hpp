@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/attention/spatial/windows.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/layers/dense.hpp"
 #include "attend/layers/relative_position_bias.hpp"
 
@@ -15,6 +16,8 @@ struct WindowAttentionOptions {
   Index height = 0;      ///< of the map, timm's input_resolution: a window larger than it shrinks to it, unshifted; ...
   Index width = 0;       ///< ... 0: maps of any size, the windows as they are (timm's always_partition)
   bool qkv_bias = true;
+  double attn_drop = 0;  ///< probability of zeroing a weight, in training
+  double proj_drop = 0;  ///< of zeroing a number of the result, in training
 };
 
 /// Attention inside windows, optionally shifted (Swin: Liu et al. 2021, section 3.2; timm's WindowAttention with the
@@ -50,8 +53,9 @@ class WindowAttention : public Layer<WindowAttention<S>> {
         value(qkv, 2 * heads * dim, heads, dim);
     const auto bias = windows.bias(positions_.bias(x), batch);
     const auto read = detail::attend_positions<WindowAttention, S>(*this, "WindowAttention", query, key, value, &bias,
-                                                                   1 / std::sqrt(double(dim)));
-    return proj_(windows.join(read.reshape(Shape<3>{qkv.dim(0), qkv.dim(1), heads * dim}), batch));
+                                                                   1 / std::sqrt(double(dim)), options_.attn_drop);
+    const auto y = windows.join(read.reshape(Shape<3>{qkv.dim(0), qkv.dim(1), heads * dim}), batch);
+    return dropout(proj_(y), options_.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -71,6 +75,8 @@ class WindowAttention : public Layer<WindowAttention<S>> {
       return "num_heads = " + std::to_string(o.num_heads) +
              " leave no channel to a head of channels = " + std::to_string(o.channels) + "; give head_dim";
     });
+    detail::check_probability("WindowAttention", o.attn_drop, "attn_drop");
+    detail::check_probability("WindowAttention", o.proj_drop, "proj_drop");
     return o;
   }
   static RelativePositionBiasOptions positions(const Pair& window, Index heads) {

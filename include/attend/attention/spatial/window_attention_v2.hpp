@@ -4,6 +4,7 @@
 #include "attend/functional/activation.hpp"
 #include "attend/functional/bias_table.hpp"
 #include "attend/functional/concat.hpp"
+#include "attend/functional/dropout.hpp"
 #include "attend/functional/l2_normalize.hpp"
 #include "attend/functional/mathematics.hpp"
 #include "attend/layers/dense.hpp"
@@ -20,6 +21,8 @@ struct WindowAttentionV2Options {
   Index width = 0;                  ///< of the map
   Pair pretrained_window_size = 0;  ///< whose distances the position network knows; 0: those of this window
   bool qkv_bias = true;             ///< of query and value; keys have none
+  double attn_drop = 0;             ///< probability of zeroing a weight, in training
+  double proj_drop = 0;             ///< of zeroing a number of the result, in training
 };
 
 /// Window attention by angles, with positions from a network (Swin V2: Liu et al. 2022, sections 3.2 and 3.3; timm's
@@ -62,9 +65,9 @@ class WindowAttentionV2 : public Layer<WindowAttentionV2<S>> {
         l2_normalize(take_heads(HeadView<S>(qkv, 0, heads, dim))) * sharpness.reshape(Shape<4>{1, 1, heads, 1});
     const auto key = l2_normalize(take_heads(HeadView<S>(qkv, C, heads, dim)));
     const auto bias = windows.bias(position_bias(x), batch);
-    const auto read = detail::attend_positions<WindowAttentionV2, S>(*this, "WindowAttentionV2", query, key,
-                                                                     HeadView<S>(qkv, 2 * C, heads, dim), &bias, 1);
-    return proj_(windows.join(read.reshape(Shape<3>{qkv.dim(0), qkv.dim(1), C}), batch));
+    const auto read = detail::attend_positions<WindowAttentionV2, S>(
+        *this, "WindowAttentionV2", query, key, HeadView<S>(qkv, 2 * C, heads, dim), &bias, 1, options_.attn_drop);
+    return dropout(proj_(windows.join(read.reshape(Shape<3>{qkv.dim(0), qkv.dim(1), C}), batch)), options_.proj_drop);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -111,6 +114,8 @@ class WindowAttentionV2 : public Layer<WindowAttentionV2<S>> {
                            return "pretrained_window_size = " + to_string(o.pretrained_window_size) +
                                   " must be above 0, or 0 for none";
                          });
+    detail::check_probability("WindowAttentionV2", o.attn_drop, "attn_drop");
+    detail::check_probability("WindowAttentionV2", o.proj_drop, "proj_drop");
     return o;
   }
   WindowAttentionV2Options options_;
