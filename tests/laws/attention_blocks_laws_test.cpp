@@ -40,6 +40,21 @@ struct OneMap {
   };
 };
 
+/// EncNet's head on three maps made of the first channels of one.
+template <class S>
+struct LateralHead : Layer<LateralHead<S>> {
+  explicit LateralHead(Rng& rng)
+      : head({.in_channels = 8, .classes = 3, .hidden_channels = 4, .codewords = 3, .lateral = true}, rng) {}
+  EncNetLogits<Variable, S> forward(const Variable<S, 4>& x) const {
+    return head(slice(x, 0, 2, 3), slice(x, 0, 4, 3), x);
+  }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("", self.head);
+  }
+  EncNetHead<S> head;
+};
+
 /// The laws that make(S(), rng) breaks, erased so that the battery is compiled once for all of them. Factors that start
 /// at zero are moved: the laws look at what is behind them. Biases of norms keep what relu sees away from its kink, which
 /// differences cannot cross.
@@ -174,6 +189,12 @@ TEST(Laws, SegmentationHeads) {
                   EncNetHead<S>({.in_channels = 8, .classes = 3, .hidden_channels = 4, .codewords = 3}, rng));
             }),
             "");
+  EXPECT_EQ(broken([](auto s, Rng& rng) {
+              using S = decltype(s);
+              return OneMap<LateralHead>::Of<S>(LateralHead<S>(rng));
+            }),
+            "");
+  EXPECT_EQ(broken([](auto s, Rng& rng) { return FcnHead<decltype(s)>({.in_channels = 8, .classes = 3}, rng); }), "");
   EXPECT_EQ(broken(
                 [](auto s, Rng& rng) {
                   using S = decltype(s);

@@ -4,7 +4,7 @@
 #include "attend/models/botnet.hpp"
 #include "attend/models/coatnet.hpp"
 #include "attend/models/convnext.hpp"
-#include "attend/models/da_net.hpp"
+#include "attend/models/resnet.hpp"
 #include "attend/models/unet.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "attend/train/cross_entropy.hpp"
@@ -112,18 +112,6 @@ TEST(ResetClassifier, LeavesTheRestAsItIs) {
   expect(o, [&](const auto& options) { return ResNet<float>(options, rng); }, "fc", {2, 33, 40, 3});
 }
 
-TEST(SegmentationNet, LogitsHaveTheImagesSizeAndErrorsNameTheLayer) {
-  Rng rng(2);
-  ResNetOptions<float> o;
-  o.layers = {1, 1, 1, 1}, o.num_classes = 0, o.output_stride = 8;
-  ResNet<float> backbone(o, rng);
-  const SegmentationNet model(std::move(backbone), DaNetHead<float>({.in_channels = 512, .classes = 4}, rng));
-  const auto result = model(random_tensor<float, 4>({1, 33, 40, 3}, 1));
-  for (const auto* map : {&result.logits, &result.of_positions, &result.of_channels})
-    EXPECT_EQ(shape_of(*map), (Shape<4>{1, 33, 40, 4}));
-  expect_error<ShapeError>([&] { model(random_tensor<float, 4>({1, 33, 40, 1}, 1)); }, {"pretrained.conv1: "});
-}
-
 TEST(BadInput, AttentionModels) {
   Rng rng(3);
   const auto byob = [&](auto change) {
@@ -168,7 +156,6 @@ TEST(BadInput, AttentionModels) {
               unet(random_tensor<float, 4>({1, 12, 10, 1}, 1));
             }),
             "[UNet] x has shape (1, 12, 10, 1); its height and width must be multiples of 4, with 3 levels");
-  expect_error<OptionError>([&] { DaNetHead<float>({.in_channels = 16}, rng); }, {"DaNetHead", "in_channels = 16"});
 }
 
 }  // namespace

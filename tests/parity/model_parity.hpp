@@ -94,10 +94,18 @@ inline void expect_near(const std::vector<float>& found, const std::vector<doubl
 }
 
 /// The numbers of a model, saved as a file and loaded into another, give timm's output for an image of that size; names
-/// and shapes of the state dict and the count of parameters are timm's. `make(rng)` makes the model in float.
-template <class Make>
-golden::Named compared(const std::string& name, const Make& make, const attend::Shape<3>& size = {2, 64, 48}) {
-  return {name, golden::check([name, make, size](auto& run) -> void {
+/// and shapes of the state dict and the count of parameters are timm's. `make(rng)` makes the model in float, `call`
+/// is how it is called.
+struct Plainly {
+  template <class Model, class X>
+  auto operator()(const Model& model, const X& x) const {
+    return model(x);
+  }
+};
+template <class Make, class Call = Plainly>
+golden::Named compared(const std::string& name, const Make& make, const attend::Shape<3>& size = {2, 64, 48},
+                       const Call& call = {}) {
+  return {name, golden::check([name, make, size, call](auto& run) -> void {
             if constexpr (std::is_same_v<typename std::decay_t<decltype(run)>::Scalar, float>) {
               attend::Rng rng(1);
               auto model = make(rng), loaded = model;
@@ -110,7 +118,7 @@ golden::Named compared(const std::string& name, const Make& make, const attend::
               attend::save_safetensors(folder / "model.safetensors", model);
               attend::load_safetensors(folder / "model.safetensors", loaded);
               std::vector<float> found;
-              append(found, loaded(image_of(name, size)));
+              append(found, call(loaded, image_of(name, size)));
               expect_near(found, run.golden().read("output").values);
             }
             run.outputs_were_compared();

@@ -58,14 +58,16 @@ auto forward(const Self& layer, const Options& options, const V&... in) {
     return layer.forward(in...);
 }
 
-/// A result is a Variable, or an aggregate `Of<Variable>` with `members(visit)`; `convert` makes the other form.
+/// A result is a Variable, or an aggregate `Of<Variable>` of results with `members(visit)`; `convert` makes the other
+/// form.
 template <template <class, int> class Of, class S, int R, class F>
 auto map_result(const Variable<S, R>& v, F convert) {
   return convert(v);
 }
 template <template <class, int> class Of, class Result, class F>
 auto map_result(const Result& r, F convert) {
-  return r.members([&](const auto&... member) { return typename Result::template of<Of>{convert(member)...}; });
+  return r.members(
+      [&](const auto&... member) { return typename Result::template of<Of>{map_result<Of>(member, convert)...}; });
 }
 
 template <class Self, class Options, class... In>

@@ -18,7 +18,8 @@ struct PspHeadOptions {
 ///   y = conv1x1(dropout(relu(BN(conv3x3([x, up(relu(BN(conv_1 pool_1 x))), ...])))))
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height, width, classes). conv5.0.conv1.{0,1}.* ...
-/// conv5.0.conv4.*  conv5.1.weight  conv5.2.*  conv5.5.*   Enlargement is bilinear with aligned corners, dropout 0.1.
+/// conv5.0.conv4.*  conv5.1.weight  conv5.2.*  conv5.5.*   Enlargement is bilinear with aligned corners, dropout of
+/// channels 0.1.
 /// Throws OptionError for sizes that are not positive, ShapeError for other channels.
 template <class S>
 class PspHead : public Layer<PspHead<S>> {
@@ -38,7 +39,7 @@ class PspHead : public Layer<PspHead<S>> {
     std::vector<Variable<S, 4>> all{x};
     for (std::size_t i = 0; i < bins_.size(); ++i)
       all.push_back(interpolate(views_[i](adaptive_avg_pool2d(x, bins_[i])), up));
-    return classify_(dropout(conv_norm_act(conv_, norm_, Activation::relu, concat(all, 3)), 0.1));
+    return classify_(channel_dropout(conv_norm_act(conv_, norm_, Activation::relu, concat(all, 3)), 0.1));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
