@@ -79,6 +79,22 @@ TEST(MultiScaleLinearAttention, OfferedWeightsAreThoseOfTheOutput) {
 }
 // qkv has query, key and value of head 0, then those of head 1: with one position, head 1 gives its value, rows 9 to
 // 11.
+// timm's computes in float32 inside, also in a double network, and agrees to 1e-6; a step that float would not see.
+TEST(Trap, T34_LiteMlaComputesInItsOwnPrecision) {
+  Rng rng(3);
+  MultiScaleLinearAttention<double> layer({.channels = 4, .dim = 4, .scales = {3}}, rng);
+  randomize<double>(layer);
+  auto x = random_tensor<double, 4>({1, 3, 4, 4}, 1);
+  const Tensor<double, 4> at = layer(x);
+  const auto changed_by = [&](double step) {
+    auto moved = x;
+    moved(0, 1, 2, 0) += step;
+    return layer(moved)(0, 2, 1, 3) - at(0, 2, 1, 3);
+  };
+  const double once = changed_by(1e-10), twice = changed_by(2e-10);
+  EXPECT_GT(std::abs(once), 1e-13);
+  EXPECT_NEAR(twice, 2 * once, 1e-14);  // roundings of numbers near one
+}
 TEST(Trap, T36_LiteMlaGroupsAreQueryKeyValueOfEachHead) {
   Rng rng(3);
   MultiScaleLinearAttention<double> layer({.channels = 4, .num_heads = 2, .dim = 2, .scales = {}}, rng);

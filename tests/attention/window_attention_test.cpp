@@ -99,6 +99,22 @@ TEST(Trap, T15_SwinV2ClampsItsScaleAtAHundred) {
   for (Index i = 0; i < at.size(); ++i) EXPECT_EQ(at.data()[i], above.data()[i]);
   EXPECT_NE(at(0, 0, 0, 0), below(0, 0, 0, 0));
 }
+// timm computes the offsets in float32, also in a double network, and agrees to 1e-6. One query: 16 sigmoid(d) against
+// twice 16 sigmoid(0), d of the key one row above.
+TEST(Trap, T34_SwinV2ComputesOffsetsInDouble) {
+  Rng rng(3);
+  WindowAttentionV2<double> layer({.channels = 2, .num_heads = 1, .window_size = {3, 1}}, rng);
+  for (const auto& p : parameters<double>(layer)) p->edit_flat().setZero();
+  parameter<double>(layer, "cpb_mlp.0.weight")->edit_flat()(0) = 1;  // relu(rows)
+  parameter<double>(layer, "cpb_mlp.2.weight")->edit_flat()(0) = 1;
+  parameter<double>(layer, "qkv.weight")->edit_flat()(4 * 2) = 1;  // the value is channel 0
+  parameter<double>(layer, "proj.weight")->edit_flat()(0) = 1;
+  Tensor<double, 4> x(1, 3, 1, 2);
+  x.setZero();
+  x(0, 0, 0, 0) = 1;
+  const double d = std::log2(5.) / 3, above = std::exp(16 / (1 + std::exp(-d)) - 8);
+  EXPECT_NEAR(layer(x)(0, 1, 0, 0), above / (above + 2), 1e-12);
+}
 // A key of zeros has no direction: it gives score 0, not NaN.
 TEST(WindowAttentionV2, ZeroVectorsHaveNoAngle) {
   Rng rng(3);

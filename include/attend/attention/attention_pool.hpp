@@ -1,5 +1,7 @@
 #pragma once
 #include "attend/attention/attention.hpp"
+#include "attend/attention/check_map.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/dropout.hpp"
@@ -102,9 +104,7 @@ class AttentionPool : public Layer<AttentionPool<S>> {
 
  private:
   static AttentionPoolOptions completed(AttentionPoolOptions o) {
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "AttentionPool", [&] {
-      return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-    });
+    detail::check_heads("AttentionPool", o.channels, o.num_heads);
     if (o.out_channels == 0 || !o.project) o.out_channels = o.channels;
     require<OptionError>(o.out_channels > 0 && o.latents > 0 && o.mlp_ratio >= 0 && o.mlp_ratio < 1e6 &&
                              o.dropout >= 0 && o.dropout <= 1,
@@ -118,10 +118,7 @@ class AttentionPool : public Layer<AttentionPool<S>> {
   }
   template <int R>
   void check_channels(const Variable<S, R>& x) const {
-    require(x.dim(-1) == options_.channels, "AttentionPool", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("AttentionPool", x.shape(), options_.channels);
   }
   AttentionPoolOptions options_;
   Parameter<S, 3> latent_;

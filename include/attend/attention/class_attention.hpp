@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/functional/concat.hpp"
 #include "attend/functional/dropout.hpp"
 #include "attend/layers/dense.hpp"
@@ -59,9 +60,7 @@ class ClassAttention : public Layer<ClassAttention<S>> {
 
  private:
   static const ClassAttentionOptions& checked(const ClassAttentionOptions& o) {
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "ClassAttention", [&] {
-      return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-    });
+    detail::check_heads("ClassAttention", o.channels, o.num_heads);
     detail::check_probability("ClassAttention", o.attn_drop, "attn_drop");
     detail::check_probability("ClassAttention", o.proj_drop, "proj_drop");
     return o;

@@ -28,9 +28,12 @@ Tensor<S, 2> class_presence(const Labels& labels, Index classes, Index ignore_in
 }
 
 /// The loss on what a scene holds (SE-loss; Zhang et al. 2018, section 3.2): binary cross-entropy of the class logits of
-/// a ContextEncoding against the classes that its labels hold. EncNet is trained with
+/// a ContextEncoding against the classes that its labels hold. EncNet is trained with, of a SegmentationNet that has an
+/// auxiliary head,
 ///
-///     cross_entropy(logits, labels) + 0.4 * cross_entropy(auxiliary, labels) + 0.2 * semantic_encoding_loss(se, labels)
+///     const auto seen = model.with_auxiliary(tape.input(images));
+///     const auto loss = cross_entropy(seen.output.logits, labels) + cross_entropy(seen.auxiliary, labels) * 0.4f +
+///                       semantic_encoding_loss(seen.output.class_logits, labels) * 0.2f;
 ///
 /// class_logits: (batch, classes)  labels: integers (batch, ...)  ->  ().  Throws as class_presence, ShapeError for
 /// another batch.  The last term of PyTorch-Encoding's SegmentationLosses

@@ -41,9 +41,7 @@ class ResidualEncoding : public Layer<ResidualEncoding<S>> {
 
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
     const Index count = codewords_.shape()[0], channels = codewords_.shape()[1];
-    require(x.dim(2) == channels, "ResidualEncoding", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + std::to_string(channels);
-    });
+    detail::check_map_channels("ResidualEncoding", x.shape(), channels);
     const auto codewords = codewords_.on(x);
     // ||x - c||^2 = x x - 2 x c + c c: one product instead of a difference for every pair
     const auto lengths = sum(square(codewords), {1}).reshape(Shape<3>{1, 1, count});

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/gate.hpp"
@@ -13,19 +14,6 @@ template <class S>
 Variable<S, 2> squeeze(const Variable<S, 4>& x, bool add_maxpool) {
   const auto mean = global_average_pool(x);
   return add_maxpool ? (mean + global_max_pool(x)) * 0.5 : mean;
-}
-
-inline void check_map_channels(const char* layer, const Shape<4>& shape, Index channels) {
-  require(shape[3] == channels, layer, [&] {
-    return "x has shape " + to_string(shape) + "; its last axis must be channels = " + std::to_string(channels);
-  });
-}
-
-/// The same, and that there are positions.
-inline void check_map(const char* layer, const Shape<4>& shape, Index channels) {
-  check_map_channels(layer, shape, channels);
-  require(shape[1] > 0 && shape[2] > 0, layer,
-          [&] { return "x has shape " + to_string(shape) + "; there must be positions to judge from"; });
 }
 
 /// x times gate(x), a (batch, channels) that `layer` offers, each sample's judged from that sample alone; with a shortcut

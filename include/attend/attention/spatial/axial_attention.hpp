@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/shape.hpp"
@@ -57,10 +58,7 @@ class AxialAttention : public Layer<AxialAttention<S>> {
       : options_(completed(options)), columns_(options_, rng), rows_(options_, rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    require(x.dim(3) == options_.channels, "AxialAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("AxialAttention", x.shape(), options_.channels);
     const auto down = transpose(columns_(transpose(x, {0, 2, 1, 3})), {0, 2, 1, 3});
     return options_.in_sequence ? rows_(down) : down + rows_(x);
   }

@@ -1,6 +1,6 @@
 #pragma once
-#include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/spatial/attend_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/functional/head_view.hpp"
 #include "attend/functional/pooling.hpp"
@@ -96,20 +96,9 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
       return "channels = " + std::to_string(o.channels) + ", height = " + std::to_string(o.height) +
              " and width = " + std::to_string(o.width) + " must be above 0";
     });
-    if (o.out_channels == 0) o.out_channels = o.channels;
-    require<OptionError>(o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0,
-                         "BottleneckAttention", [&] {
-                           return "num_heads = " + std::to_string(o.num_heads) +
-                                  " must divide out_channels = " + std::to_string(o.out_channels);
-                         });
+    detail::complete_heads("BottleneckAttention", o);
     require<OptionError>(o.stride == 1 || o.stride == 2, "BottleneckAttention",
                          [&] { return "stride = " + std::to_string(o.stride) + " must be 1 or 2"; });
-    if (o.dim_head == 0) o.dim_head = make_divisible(double(o.out_channels) * o.qk_ratio) / o.num_heads;
-    require<OptionError>(o.dim_head > 0, "BottleneckAttention", [&] {
-      return "dim_head = " + std::to_string(o.dim_head) +
-             " must be above 0, with out_channels = " + std::to_string(o.out_channels) +
-             ", qk_ratio = " + std::to_string(o.qk_ratio) + " and num_heads = " + std::to_string(o.num_heads);
-    });
     return o;
   }
   BottleneckAttentionOptions options_;

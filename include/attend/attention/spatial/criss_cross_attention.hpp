@@ -1,10 +1,11 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
+#include "attend/attention/spatial/query_key_value_maps.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/concat.hpp"
 #include "attend/functional/matmul.hpp"
 #include "attend/functional/softmax.hpp"
-#include "attend/layers/pointwise_conv.hpp"
 
 ATTEND_BEGIN
 
@@ -28,20 +29,13 @@ class CrissCrossAttention : public Layer<CrissCrossAttention<S>> {
  public:
   using StartsAsIdentity = void;
   CrissCrossAttention(const CrissCrossAttentionOptions& options, Rng& rng)
-      : options_(completed(options)),
-        query_conv_({options_.channels, options_.reduced_channels}, rng),
-        key_conv_({options_.channels, options_.reduced_channels}, rng),
-        value_conv_({options_.channels, options_.channels}, rng),
-        gamma_({1}) {}
+      : maps_("CrissCrossAttention", options.channels, options.reduced_channels, rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    require(x.dim(3) == options_.channels, "CrissCrossAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("CrissCrossAttention", x.shape(), maps_.channels());
     const Index batch = x.dim(0), height = x.dim(1), width = x.dim(2);
     const auto columns = [](const Variable<S, 4>& map) { return transpose(map, {0, 2, 1, 3}); };
-    const auto query = query_conv_(x), key = key_conv_(x), value = value_conv_(x);
+    const auto query = maps_.query(x), key = maps_.key(x), value = maps_.value(x);
     const auto itself = [&] {  // (1, 1, height, height)
       const Shape<4> shape{1, 1, height, height};
       const auto hidden = make_buffer<S>(height * height, S(0));
@@ -54,29 +48,15 @@ class CrissCrossAttention : public Layer<CrissCrossAttention<S>> {
     offer(*this, "weights", weights.reshape(Shape<3>{batch, height * width, height + width}));
     const auto of_column = matmul(columns(slice(weights, 0, height, 3)), columns(value));
     const auto of_row = matmul(slice(weights, height, height + width, 3), value);
-    return gamma_.on(x).reshape(Shape<4>{1, 1, 1, 1}) * (columns(of_column) + of_row) + x;
+    return maps_.added(columns(of_column) + of_row, x);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
-    visit("query_conv", self.query_conv_);
-    visit("key_conv", self.key_conv_);
-    visit("value_conv", self.value_conv_);
-    visit("gamma", self.gamma_);
+    visit("", self.maps_);
   }
 
  private:
-  static CrissCrossAttentionOptions completed(CrissCrossAttentionOptions o) {
-    if (o.reduced_channels == 0) o.reduced_channels = o.channels / 8;
-    require<OptionError>(o.channels > 0 && o.reduced_channels > 0, "CrissCrossAttention", [&] {
-      return "channels = " + std::to_string(o.channels) +
-             " must be above 0, and reduced_channels = " + std::to_string(o.reduced_channels) +
-             " too; by default it is an eighth of channels";
-    });
-    return o;
-  }
-  CrissCrossAttentionOptions options_;
-  PointwiseConv<S> query_conv_, key_conv_, value_conv_;
-  Parameter<S, 1> gamma_;
+  detail::QueryKeyValueMaps<S> maps_;
 };
 
 ATTEND_END

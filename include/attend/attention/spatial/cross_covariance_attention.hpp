@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/dropout.hpp"
 #include "attend/functional/l2_normalize.hpp"
@@ -61,10 +62,7 @@ class CrossCovarianceAttention : public Layer<CrossCovarianceAttention<S>> {
 
  private:
   static const CrossCovarianceAttentionOptions& checked(const CrossCovarianceAttentionOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "CrossCovarianceAttention", [&] {
-          return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-        });
+    detail::check_heads("CrossCovarianceAttention", o.channels, o.num_heads);
     detail::check_probability("CrossCovarianceAttention", o.attn_drop, "attn_drop");
     detail::check_probability("CrossCovarianceAttention", o.proj_drop, "proj_drop");
     return o;

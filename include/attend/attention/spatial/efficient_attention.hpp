@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/matmul.hpp"
@@ -36,10 +37,7 @@ class EfficientAttention : public Layer<EfficientAttention<S>> {
         reprojection_({options_.value_channels, options_.channels}, rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    require(x.dim(3) == options_.channels, "EfficientAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("EfficientAttention", x.shape(), options_.channels);
     const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), heads = options_.num_heads;
     const auto split_heads = [&](const Variable<S, 4>& map, const std::array<int, 4>& order) {
       return transpose(map.reshape(Shape<4>{batch, positions, heads, map.dim(3) / heads}), order);

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
@@ -32,10 +33,7 @@ class ExternalAttention : public Layer<ExternalAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const { return forward(detail::positions_of(x)).reshape(x.shape()); }
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
-    require(x.dim(2) == options_.channels, "ExternalAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("ExternalAttention", x.shape(), options_.channels);
     const auto over_positions = softmax(mk_(x), 1);
     const auto weights = over_positions / sum(over_positions, {2}, keep_dims);
     offer(*this, "weights", weights);

@@ -1,6 +1,8 @@
 #pragma once
 #include <vector>
 
+#include "attend/attention/check_map.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/concat.hpp"
@@ -84,9 +86,7 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
   /// What is before the grid has no position.
   Variable<S, 3> attend(const Variable<S, 3>& x, const FactorizedAttentionCall& grid) const {
     const Index C = options_.channels, heads = options_.num_heads, batch = x.dim(0), length = x.dim(1);
-    require(x.dim(2) == C, "FactorizedAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + std::to_string(C);
-    });
+    detail::check_map_channels("FactorizedAttention", x.shape(), C);
     const auto qkv = qkv_(x);
     const auto head_by_head = [&](Index first, const std::array<int, 4>& order) {
       return transpose(take_heads(HeadView<S>(qkv, first, heads, C / heads)), order);
@@ -110,10 +110,7 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
     return dropout(proj_(y + (prefix == 0 ? position : pad(position, prefix, 0, 1))), options_.proj_drop);
   }
   static const FactorizedAttentionOptions& checked(const FactorizedAttentionOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "FactorizedAttention", [&] {
-          return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-        });
+    detail::check_heads("FactorizedAttention", o.channels, o.num_heads);
     Index heads = 0;
     for (const auto& window : o.windows) {
       require<OptionError>(

@@ -1,6 +1,6 @@
 #pragma once
-#include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/spatial/attend_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/attention/spatial/windows.hpp"
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/functional/pooling.hpp"
@@ -108,25 +108,13 @@ class HaloAttention : public Layer<HaloAttention<S>> {
     return places;
   }
   static HaloAttentionOptions completed(HaloAttentionOptions o) {
-    if (o.out_channels == 0) o.out_channels = o.channels;
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0,
-                         "HaloAttention", [&] {
-                           return "channels = " + std::to_string(o.channels) +
-                                  " must be above 0 and num_heads = " + std::to_string(o.num_heads) +
-                                  " divide out_channels = " + std::to_string(o.out_channels);
-                         });
+    detail::complete_heads("HaloAttention", o);
     require<OptionError>((o.stride == 1 || o.stride == 2) && o.block_size > 0 && o.halo_size >= 0, "HaloAttention",
                          [&] {
                            return "stride = " + std::to_string(o.stride) +
                                   " must be 1 or 2, block_size = " + std::to_string(o.block_size) +
                                   " above 0, and halo_size = " + std::to_string(o.halo_size) + " not below";
                          });
-    if (o.dim_head == 0) o.dim_head = make_divisible(double(o.out_channels) * o.qk_ratio) / o.num_heads;
-    require<OptionError>(o.dim_head > 0, "HaloAttention", [&] {
-      return "dim_head = " + std::to_string(o.dim_head) +
-             " must be above 0, with out_channels = " + std::to_string(o.out_channels) +
-             ", qk_ratio = " + std::to_string(o.qk_ratio) + " and num_heads = " + std::to_string(o.num_heads);
-    });
     return o;
   }
   HaloAttentionOptions options_;

@@ -1,5 +1,5 @@
 #pragma once
-#include "attend/attention/channel/reduced_channels.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
@@ -123,13 +123,7 @@ class LambdaLayer : public Layer<LambdaLayer<S>> {
     return matmul(of_query, v.reshape(Shape<3>{v.dim(0), n, v.dim(3)})).reshape(Shape<3>{v.dim(0) * n, K, v.dim(3)});
   }
   static LambdaLayerOptions completed(LambdaLayerOptions o) {
-    if (o.out_channels == 0) o.out_channels = o.channels;
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0,
-                         "LambdaLayer", [&] {
-                           return "channels = " + std::to_string(o.channels) +
-                                  " must be above 0 and num_heads = " + std::to_string(o.num_heads) +
-                                  " divide out_channels = " + std::to_string(o.out_channels);
-                         });
+    detail::complete_heads("LambdaLayer", o);
     require<OptionError>((o.stride == 1 || o.stride == 2) && (o.r == 0 || (o.r > 0 && o.r % 2 == 1)) &&
                              (o.r > 0 || (o.height > 0 && o.width > 0)),
                          "LambdaLayer", [&] {
@@ -138,12 +132,6 @@ class LambdaLayer : public Layer<LambdaLayer<S>> {
                                   " odd, or 0 with height = " + std::to_string(o.height) +
                                   " and width = " + std::to_string(o.width) + " above 0";
                          });
-    if (o.dim_head == 0) o.dim_head = make_divisible(double(o.out_channels) * o.qk_ratio) / o.num_heads;
-    require<OptionError>(o.dim_head > 0, "LambdaLayer", [&] {
-      return "dim_head = " + std::to_string(o.dim_head) +
-             " must be above 0, with out_channels = " + std::to_string(o.out_channels) +
-             ", qk_ratio = " + std::to_string(o.qk_ratio) + " and num_heads = " + std::to_string(o.num_heads);
-    });
     return o;
   }
   static BatchNormOptions norm(Index channels) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "attend/attention/check_map.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/arithmetic.hpp"
@@ -67,9 +68,7 @@ class MultiScaleLinearAttention : public Layer<MultiScaleLinearAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto& o = options_;
-    require(x.dim(3) == o.channels, "MultiScaleLinearAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + std::to_string(o.channels);
-    });
+    detail::check_map_channels("MultiScaleLinearAttention", x.shape(), o.channels);
     const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), heads = all_heads(), D = o.dim;
     std::vector<Variable<S, 4>> scales{qkv_(x)};
     for (const auto& gather : aggreg_) scales.push_back(gather(scales.front()));

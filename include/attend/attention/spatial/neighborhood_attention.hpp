@@ -1,6 +1,7 @@
 #pragma once
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/functional/bias_table.hpp"
 #include "attend/functional/dropout.hpp"
@@ -104,10 +105,7 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
     return found;
   }
   static const NeighborhoodAttentionOptions& checked(const NeighborhoodAttentionOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "NeighborhoodAttention", [&] {
-          return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-        });
+    detail::check_heads("NeighborhoodAttention", o.channels, o.num_heads);
     require<OptionError>(o.kernel_size > 1 && o.kernel_size % 2 == 1 && o.dilation > 0, "NeighborhoodAttention", [&] {
       return "kernel_size = " + std::to_string(o.kernel_size) +
              " must be odd and above 1, dilation = " + std::to_string(o.dilation) + " above 0";

@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/channel/reduced_channels.hpp"
+#include "attend/attention/check_map.hpp"
 #include "attend/attention/spatial/attend_positions.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/arithmetic.hpp"
@@ -48,7 +49,7 @@ class NonLocal : public Layer<NonLocal<S>> {
  public:
   using StartsAsIdentity = void;
   NonLocal(const NonLocalOptions& options, Rng& rng)
-      : options_(checked(options)),
+      : options_(options),
         t_(embedding(options, rng)),
         p_(embedding(options, rng)),
         g_({options.channels, reduced(options)}, rng),
@@ -69,10 +70,7 @@ class NonLocal : public Layer<NonLocal<S>> {
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    require(x.dim(3) == options_.channels, "NonLocal", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("NonLocal", x.shape(), options_.channels);
     const Shape<4> shape{x.dim(0), x.dim(1), x.dim(2), reduced(options_)};
     return norm_(z_(read(x).reshape(shape))) + x;
   }
@@ -120,21 +118,11 @@ class NonLocal : public Layer<NonLocal<S>> {
     const auto of_key = dense(p, slice(weight, rd, 2 * rd, 1), absent<S, 1>());
     return relu(of_query + of_key.reshape(Shape<3>{p.dim(0), 1, p.dim(1)}));
   }
-  static const NonLocalOptions& checked(const NonLocalOptions& o) {
-    require<OptionError>(o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, "NonLocal", [&] {
-      return "channels = " + std::to_string(o.channels) + ", rd_ratio = " + std::to_string(o.rd_ratio) +
-             " and rd_divisor = " + std::to_string(o.rd_divisor) +
-             " must be above 0, rd_channels = " + std::to_string(o.rd_channels) + " not below";
-    });
-    return o;
-  }
   static std::optional<PointwiseConv<S>> embedding(const NonLocalOptions& o, Rng& rng) {
     if (o.form == NonLocalForm::gaussian) return std::nullopt;
     return PointwiseConv<S>({o.channels, reduced(o)}, rng);
   }
-  static Index reduced(const NonLocalOptions& o) {
-    return o.rd_channels > 0 ? o.rd_channels : make_divisible(double(o.channels) * o.rd_ratio, o.rd_divisor);
-  }
+  static Index reduced(const NonLocalOptions& o) { return detail::reduced_channels("NonLocal", o, 0.9); }
   static BatchNormOptions norm(const NonLocalOptions& o) {
     BatchNormOptions norm;
     norm.channels = o.channels;

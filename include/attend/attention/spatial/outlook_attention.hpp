@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/spatial/gather_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/dropout.hpp"
@@ -103,9 +104,7 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
     return places;
   }
   static const OutlookAttentionOptions& checked(const OutlookAttentionOptions& o) {
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "OutlookAttention", [&] {
-      return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-    });
+    detail::check_heads("OutlookAttention", o.channels, o.num_heads);
     require<OptionError>(
         o.kernel_size > 0 && o.stride > 0 && o.padding >= 0 && o.padding < o.kernel_size, "OutlookAttention", [&] {
           return "kernel_size = " + std::to_string(o.kernel_size) + " and stride = " + std::to_string(o.stride) +

@@ -1,7 +1,7 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/attention/spatial/attend_positions.hpp"
-#include "attend/functional/arithmetic.hpp"
-#include "attend/layers/pointwise_conv.hpp"
+#include "attend/attention/spatial/query_key_value_maps.hpp"
 
 ATTEND_BEGIN
 
@@ -26,46 +26,25 @@ class PositionAttention : public Layer<PositionAttention<S>> {
  public:
   using StartsAsIdentity = void;
   PositionAttention(const PositionAttentionOptions& options, Rng& rng)
-      : options_(completed(options)),
-        query_conv_({options_.channels, options_.reduced_channels}, rng),
-        key_conv_({options_.channels, options_.reduced_channels}, rng),
-        value_conv_({options_.channels, options_.channels}, rng),
-        gamma_({1}) {}
+      : maps_("PositionAttention", options.channels, options.reduced_channels, rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    require(x.dim(3) == options_.channels, "PositionAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + std::to_string(options_.channels);
-    });
+    detail::check_map_channels("PositionAttention", x.shape(), maps_.channels());
     const auto one_head = [&](const Variable<S, 4>& map) {
       return map.reshape(Shape<4>{map.dim(0), map.dim(1) * map.dim(2), 1, map.dim(3)});
     };
     const auto read =
-        detail::attend_positions<PositionAttention, S>(*this, "PositionAttention", one_head(query_conv_(x)),
-                                                       one_head(key_conv_(x)), one_head(value_conv_(x)), nullptr, 1);
-    return gamma_.on(x).reshape(Shape<4>{1, 1, 1, 1}) * read.reshape(x.shape()) + x;
+        detail::attend_positions<PositionAttention, S>(*this, "PositionAttention", one_head(maps_.query(x)),
+                                                       one_head(maps_.key(x)), one_head(maps_.value(x)), nullptr, 1);
+    return maps_.added(read.reshape(x.shape()), x);
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
-    visit("query_conv", self.query_conv_);
-    visit("key_conv", self.key_conv_);
-    visit("value_conv", self.value_conv_);
-    visit("gamma", self.gamma_);
+    visit("", self.maps_);
   }
 
  private:
-  static PositionAttentionOptions completed(PositionAttentionOptions o) {
-    if (o.reduced_channels == 0) o.reduced_channels = o.channels / 8;
-    require<OptionError>(o.channels > 0 && o.reduced_channels > 0, "PositionAttention", [&] {
-      return "channels = " + std::to_string(o.channels) +
-             " must be above 0, and reduced_channels = " + std::to_string(o.reduced_channels) +
-             " too; by default it is an eighth of channels";
-    });
-    return o;
-  }
-  PositionAttentionOptions options_;
-  PointwiseConv<S> query_conv_, key_conv_, value_conv_;
-  Parameter<S, 1> gamma_;
+  detail::QueryKeyValueMaps<S> maps_;
 };
 
 ATTEND_END

@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/arithmetic.hpp"
@@ -36,9 +37,7 @@ class SeparableAttention : public Layer<SeparableAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const Index C = options_.channels, rows = x.dim(0) * x.dim(1), patches = x.dim(2);
-    require(x.dim(3) == C, "SeparableAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + std::to_string(C);
-    });
+    detail::check_map_channels("SeparableAttention", x.shape(), C);
     const auto parts = split(qkv_proj_(x), {1, C, C}, 3);
     const auto scores = softmax(parts[0].reshape(Shape<3>{rows, 1, patches}));
     offer(*this, "weights", scores.reshape(Shape<3>{x.dim(0), x.dim(1), patches}));

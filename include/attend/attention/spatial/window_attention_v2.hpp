@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/spatial/attend_positions.hpp"
+#include "attend/attention/spatial/heads.hpp"
 #include "attend/attention/spatial/windows.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/functional/bias_table.hpp"
@@ -105,9 +106,7 @@ class WindowAttentionV2 : public Layer<WindowAttentionV2<S>> {
     return bias_from_table(sigmoid(table) * 16, index_);
   }
   static const WindowAttentionV2Options& checked(const WindowAttentionV2Options& o) {
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0, "WindowAttentionV2", [&] {
-      return "num_heads = " + std::to_string(o.num_heads) + " must divide channels = " + std::to_string(o.channels);
-    });
+    detail::check_heads("WindowAttentionV2", o.channels, o.num_heads);
     require<OptionError>(o.pretrained_window_size.height >= 0 && o.pretrained_window_size.width >= 0 &&
                              (o.pretrained_window_size.height > 0) == (o.pretrained_window_size.width > 0),
                          "WindowAttentionV2", [&] {

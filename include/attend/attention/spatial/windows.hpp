@@ -1,4 +1,5 @@
 #pragma once
+#include "attend/attention/check_map.hpp"
 #include "attend/attention/spatial/gather_positions.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/expand.hpp"
@@ -104,9 +105,7 @@ inline WindowSizes window_sizes(const char* name, const Pair& map, Pair window, 
   return {map, window, shift};
 }
 inline void check_window_input(const char* name, const Shape<4>& shape, const WindowSizes& sizes, Index channels) {
-  require(shape[3] == channels, name, [&] {
-    return "x has shape " + to_string(shape) + "; its last axis must be channels = " + std::to_string(channels);
-  });
+  check_map_channels(name, shape, channels);
   require(sizes.map == Pair(0) || sizes.map == Pair(shape[1], shape[2]), name, [&] {
     return "x has shape " + to_string(shape) + "; its windows are made for a map of " + to_string(sizes.map);
   });
