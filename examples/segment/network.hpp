@@ -19,7 +19,7 @@ struct SceneNet : attend::Layer<SceneNet> {
   static constexpr attend::Index features = 32;
 
   SceneNet(const std::string& kind, attend::Rng& rng) : body(options(kind), rng) {
-    if (kind == "danet") danet.emplace(attend::DaNetHeadOptions{features, Scenes::classes}, rng);
+    if (kind == "danet") danet.emplace(attend::DaNetHeadOptions{features, Scenes::classes, features / 2}, rng);
     if (kind == "encnet") encnet.emplace(attend::EncNetHeadOptions{features, Scenes::classes, features, 16}, rng);
   }
   attend::Variable<float, 4> forward(const attend::Variable<float, 4>& scenes) const {

@@ -88,6 +88,10 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
   }
   xs.settle();
   ys.settle();
+  if (o.points) {  // none lies on the axis
+    const double side = (xs.high - xs.low) * 0.04;
+    xs.low -= side, xs.high += side;
+  }
   const double margin = (ys.high - ys.low) * 0.05;
   ys.low = std::isfinite(o.y_min) ? o.y_min : ys.low - margin;
   ys.high = std::isfinite(o.y_max) ? o.y_max : ys.high + margin;
@@ -181,7 +185,7 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
       const bool joined = !o.points && i + 1 < curve.y.size() && std::isfinite(curve.y[i + 1]);
       const std::size_t next = joined ? i + 1 : i;
       draw_line(picture, clipped(i), place(i), clipped(next), place(next), palette[c % 8],
-                joined ? thickness : 1.5f * thickness);
+                joined ? thickness : (o.points ? 4.0f : 1.5f) * thickness);
       if (o.points) name_beside(curve.name, clipped(i), place(i));
     }
   }

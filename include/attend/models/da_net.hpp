@@ -6,8 +6,9 @@
 ATTEND_BEGIN
 
 struct DaNetHeadOptions {
-  Index in_channels = 0;  ///< at least 32: a quarter of them is attended to, queries have an eighth of those
+  Index in_channels = 0;
   Index classes = 21;
+  Index hidden_channels = 0;  ///< attended to, at least 8, for queries have an eighth; 0: a quarter of in_channels
 };
 
 /// Logits of the sum of both attentions, the network's answer, and of each alone, for losses of their own.
@@ -27,14 +28,14 @@ struct DaNetLogits {
 ///   p = conv51(sa(conv5a x)),  c = conv52(sc(conv5c x)),   conv5a, conv5c, conv51, conv52: relu(BN(conv3x3 x))
 ///   logits = conv8 (p + c),   of_positions = conv6 p,   of_channels = conv7 c,      each after dropout of channels
 ///
-/// with position attention `sa` and channel attention `sc`; quarter channels inside.
+/// with position attention `sa` and channel attention `sc`; hidden_channels inside.
 /// x: (batch, height, width, in_channels)  ->  DaNetLogits.  conv5a.{0,1}.*  conv5c.*  sa.*  sc.gamma  conv51.*
 /// conv52.*  conv6.1.*  conv7.1.*  conv8.1.*   Dropout is 0.1. Throws OptionError for sizes that are not positive,
 /// ShapeError for other channels.
 template <class S>
 class DaNetHead : public Layer<DaNetHead<S>> {
  public:
-  DaNetHead(const DaNetHeadOptions& o, Rng& rng) : DaNetHead(o, o.in_channels / 4, rng) {}
+  DaNetHead(const DaNetHeadOptions& o, Rng& rng) : DaNetHead(o, hidden_of(o), rng) {}
 
   DaNetLogits<Variable, S> forward(const Variable<S, 4>& x) const {
     const auto positions = conv51_(sa_(conv5a_(x))), channels = conv52_(sc_(conv5c_(x)));
@@ -59,7 +60,7 @@ class DaNetHead : public Layer<DaNetHead<S>> {
 
  private:
   DaNetHead(const DaNetHeadOptions& o, Index hidden, Rng& rng)
-      : conv5a_(checked(o).in_channels, hidden, 3, rng),
+      : conv5a_(o.in_channels, hidden, 3, rng),
         conv5c_(o.in_channels, hidden, 3, rng),
         sa_({hidden}, rng),
         sc_(DanetChannelAttentionOptions{hidden}),
@@ -68,9 +69,15 @@ class DaNetHead : public Layer<DaNetHead<S>> {
         conv6_({hidden, o.classes, true}, rng),
         conv7_({hidden, o.classes, true}, rng),
         conv8_({hidden, o.classes, true}, rng) {}
-  static const DaNetHeadOptions& checked(const DaNetHeadOptions& o) {
-    detail::check_head("DaNetHead", o.in_channels, o.classes, o.in_channels / 32);
-    return o;
+  static Index hidden_of(const DaNetHeadOptions& o) {
+    const Index hidden = o.hidden_channels == 0 ? o.in_channels / 4 : o.hidden_channels;
+    detail::check_head("DaNetHead", o.in_channels, o.classes, 1);
+    require<OptionError>(hidden >= 8, "DaNetHead", [&] {
+      return "in_channels = " + std::to_string(o.in_channels) +
+             " and hidden_channels = " + std::to_string(o.hidden_channels) + " make " + std::to_string(hidden) +
+             " inside; there must be 8 or more";
+    });
+    return hidden;
   }
   detail::HeadConv<S> conv5a_, conv5c_;
   PositionAttention<S> sa_;
