@@ -34,6 +34,15 @@ void expect_same(const A& a, const B& b) {
   for (Index i = 0; i < a.size(); ++i) ASSERT_EQ(a.data()[i], b.data()[i]);
 }
 
+TEST(DaNetHead, HasTheHiddenChannelsThatItIsGiven) {
+  Rng rng(2);
+  const DaNetHead<float> head({.in_channels = 32, .classes = 4, .hidden_channels = 24}, rng);
+  EXPECT_EQ(shape_of(head(random_tensor<float, 4>({1, 5, 6, 32}, 1)).logits), (Shape<4>{1, 5, 6, 4}));
+  EXPECT_EQ(count_parameters<float>(head), 2 * 9 * 32 * 24 + 2 * 9 * 24 * 24 + 4 * 2 * 24  // convolutions and norms
+                                               + 2 * (24 * 3 + 3) + 24 * 24 + 24 + 2       // query, key, value, gammas
+                                               + 3 * (24 * 4 + 4));
+}
+
 TEST(SegmentationNet, LogitsHaveTheImagesSizeAndErrorsNameTheLayer) {
   Rng rng(2);
   auto resnet = backbone(rng);
@@ -134,7 +143,10 @@ TEST(BadInput, SegmentationNets) {
   const auto map = [](Index channels) { return random_tensor<float, 4>({1, 3, 4, channels}, 1); };
   expect_error<OptionError>([&] { head(map(512)); }, {"[EncNetHead]", "three stages"});
   expect_error<ShapeError>([&] { head(map(128), map(255), map(512)); }, {"connect.1.0: [", "255", "256"});
-  expect_error<OptionError>([&] { DaNetHead<float>({.in_channels = 16}, rng); }, {"DaNetHead", "in_channels = 16"});
+  expect_error<OptionError>([&] { DaNetHead<float>({.in_channels = 16}, rng); },
+                            {"DaNetHead", "in_channels = 16 and hidden_channels = 0 make 4 inside; there must be 8"});
+  expect_error<OptionError>([&] { DaNetHead<float>({.in_channels = 64, .hidden_channels = 7}, rng); },
+                            {"hidden_channels = 7 make 7 inside"});
   expect_error<OptionError>([&] { FcnHead<float>({.in_channels = 3}, rng); }, {"FcnHead", "in_channels = 3"});
   expect_error<OptionError>([&] { FcnHead<float>({.in_channels = 8, .classes = 0}, rng); }, {"classes = 0"});
   expect_error<OptionError>([&] { EncNetHead<float>({.in_channels = 3, .lateral = true}, rng); }, {"in_channels = 0"});
