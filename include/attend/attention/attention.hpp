@@ -127,7 +127,7 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
   static Score<S> make_score(const AttentionOptions& options, Rng& rng) {
     if constexpr (std::is_constructible_v<Score<S>, Index, Rng&>) {
       require<OptionError>(options.head_dim > 0, "Attention", [&] {
-        return "head_dim is " + std::to_string(options.head_dim) + "; a score with parameters needs one of at least 1";
+        return "head_dim is " + to_string(options.head_dim) + "; a score with parameters needs one of at least 1";
       });
       return Score<S>(options.head_dim, rng);
     } else {

@@ -72,8 +72,8 @@ class Bam : public Layer<Bam<S>> {
       visit("gate_s.gate_s_conv_reduce0", self.reduce);
       visit("gate_s.gate_s_bn_reduce0", self.bn_reduce);
       for (std::size_t i = 0; i < self.convs.size(); ++i) {
-        visit("gate_s.gate_s_conv_di_" + std::to_string(i), self.convs[i]);
-        visit("gate_s.gate_s_bn_di_" + std::to_string(i), self.norms[i]);
+        visit("gate_s.gate_s_conv_di_" + to_string(i), self.convs[i]);
+        visit("gate_s.gate_s_bn_di_" + to_string(i), self.norms[i]);
       }
       visit("gate_s.gate_s_conv_final", self.last);
     }
@@ -105,8 +105,8 @@ class Bam : public Layer<Bam<S>> {
       : options_(options), channel_att_(options.channels, norm.channels, norm, rng), spatial_att_(options, norm, rng) {}
   static BatchNormOptions norm(const BamOptions& o) {
     require<OptionError>(o.dilation > 0 && o.dilated_convolutions >= 0, "Bam", [&] {
-      return "dilation = " + std::to_string(o.dilation) +
-             " must be above 0, dilated_convolutions = " + std::to_string(o.dilated_convolutions) + " not below";
+      return "dilation = " + to_string(o.dilation) +
+             " must be above 0, dilated_convolutions = " + to_string(o.dilated_convolutions) + " not below";
     });
     BatchNormOptions norm;
     norm.channels = detail::divided_channels("Bam", o.channels, o.reduction);

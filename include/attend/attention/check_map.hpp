@@ -8,7 +8,7 @@ namespace detail {
 template <class Extents>
 void check_map_channels(const char* layer, const Extents& shape, Index channels) {
   require(shape.back() == channels, layer, [&] {
-    return "x has shape " + to_string(shape) + "; its last axis must be channels = " + std::to_string(channels);
+    return "x has shape " + to_string(shape) + "; its last axis must be channels = " + to_string(channels);
   });
 }
 /// The same, and that there are positions.

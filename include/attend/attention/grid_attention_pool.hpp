@@ -63,7 +63,7 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
                 (!pos_embed_ || (x.dim(1) == o.height && x.dim(2) == o.width)),
             "GridAttentionPool", [&] {
               return "x has shape " + to_string(x.shape()) +
-                     "; it must have positions and channels = " + std::to_string(o.channels) +
+                     "; it must have positions and channels = " + to_string(o.channels) +
                      (pos_embed_ ? ", and its position embedding is made for " + to_string(Pair(o.height, o.width))
                                  : std::string());
             });
@@ -112,21 +112,21 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
   static GridAttentionPoolOptions completed(GridAttentionPoolOptions o) {
     require<OptionError>(o.channels > 0 && o.out_channels >= 0 && o.embed_dim >= 0 && o.height > 0 && o.width > 0,
                          "GridAttentionPool", [&] {
-                           return "channels = " + std::to_string(o.channels) +
-                                  ", height = " + std::to_string(o.height) + " and width = " + std::to_string(o.width) +
-                                  " must be above 0, out_channels = " + std::to_string(o.out_channels) +
-                                  " and embed_dim = " + std::to_string(o.embed_dim) + " not below";
+                           return "channels = " + to_string(o.channels) + ", height = " + to_string(o.height) +
+                                  " and width = " + to_string(o.width) +
+                                  " must be above 0, out_channels = " + to_string(o.out_channels) +
+                                  " and embed_dim = " + to_string(o.embed_dim) + " not below";
                          });
     if (o.embed_dim == 0) o.embed_dim = o.channels;
     if (o.out_channels == 0) o.out_channels = o.channels;
     if (o.num_heads == 0 && o.head_dim > 0 && o.embed_dim % o.head_dim == 0) o.num_heads = o.embed_dim / o.head_dim;
     require<OptionError>(o.num_heads > 0 && o.embed_dim % o.num_heads == 0, "GridAttentionPool", [&] {
-      return "num_heads = " + std::to_string(o.num_heads) + ", or else head_dim = " + std::to_string(o.head_dim) +
-             ", must divide embed_dim = " + std::to_string(o.embed_dim);
+      return "num_heads = " + to_string(o.num_heads) + ", or else head_dim = " + to_string(o.head_dim) +
+             ", must divide embed_dim = " + to_string(o.embed_dim);
     });
     require<OptionError>(o.positions == GridPositions::learned || o.embed_dim / o.num_heads % 4 == 0,
                          "GridAttentionPool", [&] {
-                           return "embed_dim / num_heads = " + std::to_string(o.embed_dim / o.num_heads) +
+                           return "embed_dim / num_heads = " + to_string(o.embed_dim / o.num_heads) +
                                   " must be a multiple of 4 with rotary positions";
                          });
     detail::check_probability("GridAttentionPool", o.drop_rate, "drop_rate");

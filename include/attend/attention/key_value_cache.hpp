@@ -75,19 +75,18 @@ class KeyValueCache {
   /// Forgets all but the first `length` positions of each sample.
   void truncate(Index length) {
     require<OptionError>(length >= 0, "KeyValueCache::truncate",
-                         [&] { return "length is " + std::to_string(length) + "; it must be 0 or more"; });
+                         [&] { return "length is " + to_string(length) + "; it must be 0 or more"; });
     for (Index& l : lengths_) l = std::min(l, length);
   }
   void clear() { truncate(0); }
   /// Sample b becomes what sample from[b] was: the survivors of a beam search.
   void reorder(const std::vector<Index>& from) {
     require<OptionError>(from.size() == lengths_.size(), "KeyValueCache::reorder", [&] {
-      return "from holds " + std::to_string(from.size()) +
-             " samples; it must hold batch = " + std::to_string(options_.batch);
+      return "from holds " + to_string(from.size()) + " samples; it must hold batch = " + to_string(options_.batch);
     });
     for (const Index b : from)
       require<OptionError>(b >= 0 && b < options_.batch, "KeyValueCache::reorder", [&] {
-        return "from holds " + std::to_string(b) + "; samples are 0 to " + std::to_string(options_.batch - 1);
+        return "from holds " + to_string(b) + "; samples are 0 to " + to_string(options_.batch - 1);
       });
     KeyValueCache reordered(options_);
     reordered.take(*this, from);
@@ -101,17 +100,17 @@ class KeyValueCache {
   void append(const HeadRows<const S>& key, const HeadRows<const S>& value, Index positions,
               const std::vector<Index>& counts) {
     require<OptionError>(counts.size() == lengths_.size(), "KeyValueCache::append", [&] {
-      return "counts holds " + std::to_string(counts.size()) +
-             " numbers; it must hold one per sample: " + std::to_string(options_.batch);
+      return "counts holds " + to_string(counts.size()) +
+             " numbers; it must hold one per sample: " + to_string(options_.batch);
     });
     for (std::size_t b = 0; b < counts.size(); ++b) {
       require<OptionError>(counts[b] >= 0 && counts[b] <= positions, "KeyValueCache::append", [&] {
-        return "counts holds " + std::to_string(counts[b]) + " for sample " + std::to_string(b) +
-               "; it must lie in [0, " + std::to_string(positions) + "], the new positions";
+        return "counts holds " + to_string(counts[b]) + " for sample " + to_string(b) + "; it must lie in [0, " +
+               to_string(positions) + "], the new positions";
       });
       require(counts[b] <= options_.max_length - lengths_[b], "KeyValueCache::append", [&] {
-        return "sample " + std::to_string(b) + " holds " + std::to_string(lengths_[b]) +
-               " positions of max_length = " + std::to_string(options_.max_length) + "; " + std::to_string(counts[b]) +
+        return "sample " + to_string(b) + " holds " + to_string(lengths_[b]) +
+               " positions of max_length = " + to_string(options_.max_length) + "; " + to_string(counts[b]) +
                " more do not fit";
       });
     }
@@ -132,9 +131,8 @@ class KeyValueCache {
   static KeyValueCacheOptions checked(KeyValueCacheOptions o) {
     if (o.value_dim == 0) o.value_dim = o.head_dim;
     const auto check = [](const char* name, Index value) {
-      require<OptionError>(value > 0, "KeyValueCache", [&] {
-        return std::string(name) + " = " + std::to_string(value) + "; it must be at least 1";
-      });
+      require<OptionError>(value > 0, "KeyValueCache",
+                           [&] { return std::string(name) + " = " + to_string(value) + "; it must be at least 1"; });
     };
     check("batch", o.batch);
     check("max_length", o.max_length);

@@ -45,7 +45,7 @@ class LsePool : public Layer<LsePool<S>> {
  private:
   static const LsePoolOptions& checked(const LsePoolOptions& o) {
     require<OptionError>(std::isfinite(o.r) && o.r != 0, "LsePool",
-                         [&] { return "r is " + std::to_string(o.r) + "; it must be finite and not 0"; });
+                         [&] { return "r is " + to_string(o.r) + "; it must be finite and not 0"; });
     return o;
   }
   Parameter<S, 0> r_;

@@ -45,8 +45,7 @@ class SimPool : public Layer<SimPool<S>> {
   Variable<S, 2> forward(const Variable<S, 3>& x) const {
     const Index batch = x.dim(0), length = x.dim(1), C = options_.channels, heads = options_.num_heads;
     require(x.dim(2) == C && length > 0, "SimPool", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; it must have positions and, last, channels = " + std::to_string(C);
+      return "x has shape " + to_string(x.shape()) + "; it must have positions and, last, channels = " + to_string(C);
     });
     const auto n = norm_(x);
     auto query = q_(mean(x, {1}, keep_dims)).reshape(Shape<4>{batch, 1, heads, C / heads});
@@ -70,12 +69,11 @@ class SimPool : public Layer<SimPool<S>> {
 
  private:
   static const SimPoolOptions& checked(const SimPoolOptions& o) {
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0 && o.gamma >= 0, "SimPool",
-                         [&] {
-                           return "num_heads = " + std::to_string(o.num_heads) +
-                                  " must divide channels = " + std::to_string(o.channels) +
-                                  ", and gamma = " + std::to_string(o.gamma) + " not be below 0";
-                         });
+    require<OptionError>(
+        o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0 && o.gamma >= 0, "SimPool", [&] {
+          return "num_heads = " + to_string(o.num_heads) + " must divide channels = " + to_string(o.channels) +
+                 ", and gamma = " + to_string(o.gamma) + " not be below 0";
+        });
     return o;
   }
   static LayerNormOptions<1> norm(Index channels, double eps) {

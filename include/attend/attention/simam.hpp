@@ -22,8 +22,7 @@ struct SimAmOptions {
 class SimAm : public Layer<SimAm> {
  public:
   explicit SimAm(const SimAmOptions& options = {}) : lambda_(options.lambda) {
-    require<OptionError>(lambda_ > 0, "SimAm",
-                         [&] { return "lambda = " + std::to_string(lambda_) + " must be above 0"; });
+    require<OptionError>(lambda_ > 0, "SimAm", [&] { return "lambda = " + to_string(lambda_) + " must be above 0"; });
   }
   template <class S>
   Variable<S, 4> forward(const Variable<S, 4>& x) const {

@@ -66,7 +66,7 @@ class TripletAttention : public Layer<TripletAttention<S>> {
  private:
   static ConvNormActOptions convolution(const TripletAttentionOptions& o) {
     require<OptionError>(o.kernel_size > 0 && o.kernel_size % 2 == 1, "TripletAttention",
-                         [&] { return "kernel_size = " + std::to_string(o.kernel_size) + " must be odd and above 0"; });
+                         [&] { return "kernel_size = " + to_string(o.kernel_size) + " must be odd and above 0"; });
     ConvNormActOptions conv;
     conv.in_channels = 2, conv.out_channels = 1, conv.kernel_size = o.kernel_size;
     conv.activation = Activation::identity, conv.momentum = 0.01;

@@ -35,7 +35,7 @@ std::vector<Index> new_positions(const char* name, const Variable<S, 3>& x, cons
                                  const KeyLengths& lengths) {
   const Index batch = cache.options().batch;
   require(x.dim(0) == batch, name, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its batch must be the cache's, " + std::to_string(batch);
+    return "x has shape " + to_string(x.shape()) + "; its batch must be the cache's, " + to_string(batch);
   });
   if (!lengths.get()) return std::vector<Index>(static_cast<std::size_t>(batch), x.dim(1));
   return *lengths.get();

@@ -45,7 +45,7 @@ class Gradients {
   template <int R>
   Tensor<S, R> of(const ParameterData<S>& p) const {
     require(p.shape().size() == static_cast<std::size_t>(R), "gradients", [&] {
-      return "the parameter has shape " + to_string(p.shape()) + "; a tensor of rank " + std::to_string(R) +
+      return "the parameter has shape " + to_string(p.shape()) + "; a tensor of rank " + to_string(R) +
              " was asked for";
     });
     Shape<R> shape{};

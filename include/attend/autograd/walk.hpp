@@ -53,7 +53,7 @@ void walk(Walk<S>& found, Node& node, const std::string& path = "") {
       found.parameters.push_back({path, &node});
     }
   } else if constexpr (detail::IsVector<N>::value) {
-    for (std::size_t i = 0; i < node.size(); ++i) walk(found, node[i], detail::join(path, std::to_string(i)));
+    for (std::size_t i = 0; i < node.size(); ++i) walk(found, node[i], detail::join(path, to_string(i)));
   } else {
     found.layers.emplace_back(key_of<N>(node), path);
     if constexpr (detail::IsErased<N>::value)

@@ -18,7 +18,7 @@ class ResidualEnd {
               Index stride, Index dilation, bool average, Rng& rng)
       : name_(name), activation_(activation), drop_path_(drop_path), attention_(std::move(attention)) {
     require<OptionError>(drop_path >= 0 && drop_path <= 1, name,
-                         [&] { return "drop_path = " + std::to_string(drop_path) + " must lie in [0, 1]"; });
+                         [&] { return "drop_path = " + to_string(drop_path) + " must lie in [0, 1]"; });
     if (stride != 1 || in != out) downsample_.emplace(in, out, stride, dilation, average, rng);
   }
   /// ShapeError if the attention changes the shape of the branch.

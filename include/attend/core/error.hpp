@@ -3,6 +3,7 @@
 #include <string>
 
 #include "attend/core/namespace.hpp"
+#include "attend/core/text.hpp"
 
 ATTEND_BEGIN
 
@@ -50,10 +51,17 @@ struct FileError : Error {
   using Error::Error;
 };
 
+namespace detail {
+template <class E>
+[[noreturn]] ATTEND_COLD void fail(const char* operation, const std::string& text) {
+  throw E(operation, text);
+}
+}  // namespace detail
+
 /// Throws unless `ok`. The text is a callable: nothing is built when the check passes.
 template <class E = ShapeError, class Text>
 void require(bool ok, const char* operation, Text&& text) {
-  if (!ok) throw E(operation, text());
+  if (!ok) detail::fail<E>(operation, text());
 }
 
 ATTEND_END

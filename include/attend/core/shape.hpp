@@ -14,14 +14,6 @@ using Index = Eigen::Index;
 template <int Rank>
 using Shape = std::array<Index, static_cast<std::size_t>(Rank)>;
 
-/// "(2, 3, 4)", as error texts and PyTorch write a shape.
-template <class Extents>
-std::string to_string(const Extents& shape) {
-  std::string text;
-  for (const auto extent : shape) text += (text.empty() ? "" : ", ") + std::to_string(extent);
-  return "(" + text + ")";
-}
-
 /// Product of the extents. A negative extent, or a product whose bytes an Index could not count, throws ShapeError.
 template <class Extents>
 Index element_count(const Extents& shape) {

@@ -22,9 +22,9 @@ inline Picture image_sheet(const std::vector<Picture>& pictures, const std::vect
   require<OptionError>(
       !pictures.empty() && o.columns > 0 && o.spacing >= 0 && o.text_scale > 0 && captions.size() <= pictures.size(),
       "image_sheet", [&] {
-        return std::to_string(pictures.size()) + " pictures, " + std::to_string(captions.size()) + " captions, " +
-               std::to_string(o.columns) + " columns, spacing " + std::to_string(o.spacing) + ", text_scale " +
-               std::to_string(o.text_scale) + "; there must be pictures, no more captions than these, and columns";
+        return to_string(pictures.size()) + " pictures, " + to_string(captions.size()) + " captions, " +
+               to_string(o.columns) + " columns, spacing " + to_string(o.spacing) + ", text_scale " +
+               to_string(o.text_scale) + "; there must be pictures, no more captions than these, and columns";
       });
   const auto lines_of = [](const std::string& text) {
     std::vector<std::string> lines{""};

@@ -69,16 +69,15 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
   constexpr Colour ink{50, 50, 50}, grid{228, 228, 228}, axis{140, 140, 140};
   const Index scale = o.text_scale, line = (BitmapFont::line + 2) * scale;
   const auto extent = [&](const std::string& text) { return BitmapFont::extent(text) * scale; };
-  require<OptionError>(
-      o.text_scale > 0 && o.text_scale < 100 && o.width >= 120 * scale && o.height >= 80 * scale, "line_plot", [&] {
-        return "width = " + std::to_string(o.width) + " and height = " + std::to_string(o.height) +
-               " must be at least " + std::to_string(120 * scale) + " and " + std::to_string(80 * scale);
-      });
+  require<OptionError>(o.text_scale > 0 && o.text_scale < 100 && o.width >= 120 * scale && o.height >= 80 * scale,
+                       "line_plot", [&] {
+                         return "width = " + to_string(o.width) + " and height = " + to_string(o.height) +
+                                " must be at least " + to_string(120 * scale) + " and " + to_string(80 * scale);
+                       });
   detail::PlotRange xs, ys;
   for (const Curve& curve : curves) {
     require<OptionError>(curve.x.empty() || curve.x.size() == curve.y.size(), "line_plot", [&] {
-      return "curve " + curve.name + " has " + std::to_string(curve.x.size()) + " x for " +
-             std::to_string(curve.y.size()) + " y";
+      return "curve " + curve.name + " has " + to_string(curve.x.size()) + " x for " + to_string(curve.y.size()) + " y";
     });
     for (std::size_t i = 0; i < curve.y.size(); ++i) {
       if (!std::isfinite(curve.y[i])) continue;
@@ -203,13 +202,13 @@ Picture confusion_picture(const T& counts, const std::vector<std::string>& names
   require(classes > 0 && classes <= 200 && shape[1] == classes &&
               (names.empty() || static_cast<Index>(names.size()) == classes),
           "confusion_picture", [&] {
-            return "counts has shape " + to_string(shape) + " and " + std::to_string(names.size()) +
+            return "counts has shape " + to_string(shape) + " and " + to_string(names.size()) +
                    " names; it must be square, with a name for each class or none";
           });
   constexpr int scale = 2;
   constexpr Index cell = 42, gap = 8;
   constexpr Colour ink{50, 50, 50};
-  const auto name = [&](Index i) { return names.empty() ? std::to_string(i) : names[static_cast<std::size_t>(i)]; };
+  const auto name = [&](Index i) { return names.empty() ? to_string(i) : names[static_cast<std::size_t>(i)]; };
   const auto extent = [](const std::string& text) { return Index(BitmapFont::extent(text)) * scale; };
   constexpr Index line = (BitmapFont::line + 2) * scale;
   Index widest = 0;

@@ -18,7 +18,7 @@ Variable<S, R> broadcast(const char* name, const Variable<S, R>& a, const Variab
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const Index m = a.shape()[i], n = b.shape()[i];
     op.require(m == n || m == 1 || n == 1, [&] {
-      return "b has shape " + to_string(b.shape()) + "; axis " + std::to_string(i) + " must be " + std::to_string(m) +
+      return "b has shape " + to_string(b.shape()) + "; axis " + to_string(i) + " must be " + to_string(m) +
              ", as in a's " + to_string(a.shape()) + ", or 1";
     });
     shape[i] = m == 1 ? n : m;

@@ -37,16 +37,15 @@ Shape<4> check_attention(const char* name, const Shape<4>& q, const Shape<4>& k,
   };
   check(q[2] > 0 && q[3] > 0, "query", q, [] { return std::string("heads and head_dim must be at least 1"); });
   check(k[0] == q[0] && k[3] == q[3], "key", k, [&] {
-    return "batch and head_dim must be those of query " + to_string(q) + ": (" + std::to_string(q[0]) +
-           ", keys, key heads, " + std::to_string(q[3]) + ")";
+    return "batch and head_dim must be those of query " + to_string(q) + ": (" + to_string(q[0]) +
+           ", keys, key heads, " + to_string(q[3]) + ")";
   });
   check(k[2] > 0 && q[2] % k[2] == 0, "key", k, [&] {
-    return "its heads, " + std::to_string(k[2]) + ", must divide the " + std::to_string(q[2]) + " heads of query " +
-           to_string(q);
+    return "its heads, " + to_string(k[2]) + ", must divide the " + to_string(q[2]) + " heads of query " + to_string(q);
   });
   check(v[0] == k[0] && v[1] == k[1] && v[2] == k[2], "value", v, [&] {
-    return "batch, length and heads must be those of key " + to_string(k) + ": (" + std::to_string(k[0]) + ", " +
-           std::to_string(k[1]) + ", " + std::to_string(k[2]) + ", value dim)";
+    return "batch, length and heads must be those of key " + to_string(k) + ": (" + to_string(k[0]) + ", " +
+           to_string(k[1]) + ", " + to_string(k[2]) + ", value dim)";
   });
   check(v[3] > 0, "value", v, [] { return std::string("its last axis must be at least 1"); });
   if (bias) {
@@ -174,7 +173,7 @@ AttentionResult<S> scaled_dot_product(const Variable<S, 4>& q, const Variable<S,
   const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
   check_probability(name, o.dropout, "dropout");
   attend::require<OptionError>(std::isfinite(o.scale), name,
-                               [&] { return "scale is " + std::to_string(o.scale) + "; it must be finite"; });
+                               [&] { return "scale is " + to_string(o.scale) + "; it must be finite"; });
   const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
   return fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, weights_wanted,
                             modifier, ask(name, scores));

@@ -140,13 +140,13 @@ class MayAttend {
     set_diagonal(operation, masks, queries, keys);
     if (const auto* lengths = lengths_.get()) {
       require(static_cast<Index>(lengths->size()) == batch, operation, [&] {
-        return "keys has shape (" + std::to_string(lengths->size()) + "); it must hold one length per sample: (" +
-               std::to_string(batch) + ")";
+        return "keys has shape (" + to_string(lengths->size()) + "); it must hold one length per sample: (" +
+               to_string(batch) + ")";
       });
       for (std::size_t b = 0; b < lengths->size(); ++b)
         require((*lengths)[b] >= 0 && (*lengths)[b] <= keys, operation, [&] {
-          return "keys holds " + std::to_string((*lengths)[b]) + " for sample " + std::to_string(b) +
-                 "; lengths must lie in [0, " + std::to_string(keys) + "], the number of keys";
+          return "keys holds " + to_string((*lengths)[b]) + " for sample " + to_string(b) +
+                 "; lengths must lie in [0, " + to_string(keys) + "], the number of keys";
         });
       mask_.lengths = lengths->data();
     }
@@ -180,9 +180,9 @@ class MayAttend {
     const auto corner = masks.causal.corner();
     const auto [left, right] = masks.window;
     const bool windowed = left != Window::unlimited || right != Window::unlimited;
-    const auto lengths = [&] { return std::to_string(queries) + " queries and " + std::to_string(keys) + " keys"; };
+    const auto lengths = [&] { return to_string(queries) + " queries and " + to_string(keys) + " keys"; };
     require<OptionError>(left >= 0 && right >= 0, operation, [&, left = left, right = right] {
-      return "window is {" + std::to_string(left) + ", " + std::to_string(right) + "}; both sides must be 0 or more";
+      return "window is {" + to_string(left) + ", " + to_string(right) + "}; both sides must be 0 or more";
     });
     require<OptionError>(corner != Causal::equal_lengths || queries == keys, operation, [&] {
       return "causal = true with " + lengths() + "; choose Causal::top_left or Causal::bottom_right";

@@ -64,8 +64,8 @@ Variable<S, 4> additive_scores(const Variable<S, 4>& q, const Variable<S, 4>& k,
   Operation<S> op("additive_scores", q, k, v);
   const auto p = detail::score_problem(op, q, k, S(1));
   op.require(v.dim(0) == p.dim, [&] {
-    return "v has shape " + to_string(v.shape()) + "; it must be (" + std::to_string(p.dim) +
-           "), the head_dim of query " + to_string(q.shape());
+    return "v has shape " + to_string(v.shape()) + "; it must be (" + to_string(p.dim) + "), the head_dim of query " +
+           to_string(q.shape());
   });
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
   MultiplyAdds::add(y.size(), p.dim);

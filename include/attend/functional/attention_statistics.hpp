@@ -80,8 +80,8 @@ class AttentionStatisticsResult {
                        const AttentionStatisticsRequest& request) {
     const Index keys = scores[3], most = std::max<Index>(1, keys);
     require<OptionError>(request.top_keys >= 0 && request.top_keys <= most, name, [&] {
-      return "top_keys is " + std::to_string(request.top_keys) + "; it must lie in [0, " + std::to_string(most) +
-             "]: there are " + std::to_string(keys) + " keys";
+      return "top_keys is " + to_string(request.top_keys) + "; it must lie in [0, " + to_string(most) +
+             "]: there are " + to_string(keys) + " keys";
     });
     if (const auto& set = request.inside.get())
       require((set.shape[0] == 1 || set.shape[0] == scores[0]) && set.shape[1] == keys - appended, name, [&] {

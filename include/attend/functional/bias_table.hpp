@@ -22,12 +22,11 @@ Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const std::shared_pt
   require<OptionError>(index != nullptr, "bias_from_table", [] { return "index is null; it must name rows"; });
   const Index heads = table.dim(1), pairs = element_count(Shape<2>{index->queries, index->keys});
   op.require(Index(index->rows.size()) == pairs, [&] {
-    return "index has " + std::to_string(index->rows.size()) +
-           " entries; it must have queries * keys = " + std::to_string(pairs);
+    return "index has " + to_string(index->rows.size()) + " entries; it must have queries * keys = " + to_string(pairs);
   });
   for (const Index row : index->rows)
     op.require(row >= 0 && row < table.dim(0), [&] {
-      return "table has shape " + to_string(table.shape()) + "; the index asks for row " + std::to_string(row);
+      return "table has shape " + to_string(table.shape()) + "; the index asks for row " + to_string(row);
     });
   const auto bias = op.result(Shape<4>{1, heads, index->queries, index->keys});
   for (Index h = 0; h < heads; ++h)

@@ -50,7 +50,7 @@ Variable<S, R> concat(const std::vector<Variable<S, R>>& values, int axis) {
     Shape<R> other = v.shape();
     other[a] = shape[a];
     op.require(other == shape, [&] {
-      return "a value has shape " + to_string(v.shape()) + "; but for axis " + std::to_string(a) +
+      return "a value has shape " + to_string(v.shape()) + "; but for axis " + to_string(a) +
              " it must equal the first value's " + to_string(values.front().shape());
     });
     shape[a] += v.shape()[a];
@@ -76,7 +76,7 @@ Variable<S, R + 1> stack(const std::vector<Variable<S, R>>& values, int axis) {
   detail::require_values("stack", values);
   require(axis >= -R - 1 && axis <= R, "stack", [&] {
     return "the values have shape " + to_string(values.front().shape()) + "; the new axis must lie in [" +
-           std::to_string(-R - 1) + ", " + std::to_string(R) + "], but is " + std::to_string(axis);
+           to_string(-R - 1) + ", " + to_string(R) + "], but is " + to_string(axis);
   });
   const auto a = static_cast<std::size_t>(axis < 0 ? axis + R + 1 : axis);
   Shape<R + 1> one{};

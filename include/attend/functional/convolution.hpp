@@ -34,7 +34,7 @@ inline void check_convolution(const char* name, const Pair& kernel, const Pair& 
                               const Pair& dilation, Index groups) {
   const auto at_least = [&](Index low, const Pair& given, const char* what) {
     attend::require<OptionError>(window_options_between(low, given), name, [&] {
-      return std::string(what) + " is " + to_string(given) + "; both must be at least " + std::to_string(low) +
+      return std::string(what) + " is " + to_string(given) + "; both must be at least " + to_string(low) +
              " (and below 2^30)";
     });
   };
@@ -43,7 +43,7 @@ inline void check_convolution(const char* name, const Pair& kernel, const Pair& 
   at_least(0, padding.cells(), "padding");
   at_least(1, dilation, "dilation");
   attend::require<OptionError>(groups >= 1, name,
-                               [&] { return "groups is " + std::to_string(groups) + "; it must be at least 1"; });
+                               [&] { return "groups is " + to_string(groups) + "; it must be at least 1"; });
   attend::require<OptionError>(padding.rule() != Padding::same || stride == Pair(1), name, [&] {
     return "padding is same with stride " + to_string(stride) + "; same needs stride (1, 1)";
   });
@@ -52,12 +52,12 @@ inline void check_convolution(const char* name, const Pair& kernel, const Pair& 
 /// Options of a layer with these channels, which groups must divide.
 inline void check_channels(const char* name, Index in_channels, Index out_channels, Index groups) {
   attend::require<OptionError>(in_channels >= 1 && out_channels >= 1, name, [&] {
-    return "in_channels is " + std::to_string(in_channels) + " and out_channels " + std::to_string(out_channels) +
+    return "in_channels is " + to_string(in_channels) + " and out_channels " + to_string(out_channels) +
            "; both must be at least 1";
   });
   attend::require<OptionError>(groups >= 1 && in_channels % groups == 0 && out_channels % groups == 0, name, [&] {
-    return "groups is " + std::to_string(groups) + "; it must divide in_channels = " + std::to_string(in_channels) +
-           " and out_channels = " + std::to_string(out_channels);
+    return "groups is " + to_string(groups) + "; it must divide in_channels = " + to_string(in_channels) +
+           " and out_channels = " + to_string(out_channels);
   });
 }
 
@@ -73,7 +73,7 @@ inline void check_output_padding(const char* name, const Pair& more, const Pair&
 template <class S>
 void check_bias(const Operation<S>& op, const Variable<S, 1>& bias, Index out) {
   op.require(!present(bias) || bias.dim(0) == out, [&] {
-    return "bias has shape " + to_string(bias.shape()) + "; it must have out_channels = " + std::to_string(out) +
+    return "bias has shape " + to_string(bias.shape()) + "; it must have out_channels = " + to_string(out) +
            " elements, or none";
   });
 }
@@ -125,12 +125,12 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
   s.pad_top = pads.top, s.pad_left = pads.left;
   op.require(s.out_channels >= 1 && s.out_channels % s.groups == 0, [&] {
     return "weight has shape " + to_string(weight.shape()) +
-           "; its first axis must be a multiple of groups = " + std::to_string(s.groups);
+           "; its first axis must be a multiple of groups = " + to_string(s.groups);
   });
   op.require(weight.dim(1) >= 1 && s.in_channels % s.groups == 0 && s.in_channels / s.groups == weight.dim(1), [&] {
     return "x has shape " + to_string(input.shape()) + "; with weight of shape " + to_string(weight.shape()) +
-           " and groups = " + std::to_string(s.groups) +
-           " its last axis must be in_channels = " + std::to_string(weight.dim(1) * s.groups);
+           " and groups = " + to_string(s.groups) +
+           " its last axis must be in_channels = " + to_string(weight.dim(1) * s.groups);
   });
   detail::check_bias(op, bias, s.out_channels);
   s.out_height =
@@ -186,7 +186,7 @@ Variable<S, 3> conv1d(const Variable<S, 3>& x, const Variable<S, 3>& weight, con
   if (options.padding.rule() == Padding::given) flat.padding = Padding(0, options.padding.cells().width);
   if (options.padding.rule() == Padding::same)
     attend::require<OptionError>(options.stride.width == 1, "conv1d", [&] {
-      return "padding is same with stride " + std::to_string(options.stride.width) + "; same needs stride 1";
+      return "padding is same with stride " + to_string(options.stride.width) + "; same needs stride 1";
     });
   const auto y =
       conv2d(x.reshape(Shape<4>{x.dim(0), 1, x.dim(1), x.dim(2)}),
@@ -218,11 +218,11 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
   s.pad_top = options.padding.height, s.pad_left = options.padding.width;
   op.require(s.out_channels == weight.dim(0) && s.out_channels >= 1, [&] {
     return "x has shape " + to_string(x.shape()) + "; with weight of shape " + to_string(weight.shape()) +
-           " its last axis must be in_channels = " + std::to_string(weight.dim(0));
+           " its last axis must be in_channels = " + to_string(weight.dim(0));
   });
   op.require(s.out_channels % s.groups == 0 && weight.dim(1) >= 1, [&] {
     return "weight has shape " + to_string(weight.shape()) +
-           "; its first axis must be a multiple of groups = " + std::to_string(s.groups);
+           "; its first axis must be a multiple of groups = " + to_string(s.groups);
   });
   detail::check_bias(op, bias, s.in_channels);
   const Index limit = detail::largest_window_option;  // products with a stride cannot overflow
@@ -234,8 +234,7 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
       (s.out_width - 1) * s.stride.width - 2 * s.pad_left + s.dilation.width * (kernel.width - 1) + more.width + 1;
   op.require(s.out_height >= 1 && s.out_width >= 1 && s.height >= 1 && s.width >= 1, [&] {
     return "x has shape " + to_string(x.shape()) + "; with kernel_size " + to_string(kernel) + " and padding " +
-           to_string(options.padding) + " the result would be " + std::to_string(s.height) + " by " +
-           std::to_string(s.width);
+           to_string(options.padding) + " the result would be " + to_string(s.height) + " by " + to_string(s.width);
   });
   const auto y = op.result(Shape<4>{s.batch, s.height, s.width, s.in_channels});
   fill_pixels(s.batch * s.height * s.width, s.in_channels, present(bias) ? bias.data() : static_cast<const S*>(nullptr),

@@ -25,7 +25,7 @@ Shape<R> dense_shape(const Variable<S, R>& x, const Variable<S, 2>& weight, cons
   static_assert(R >= 1, "attend: dense needs a feature axis");
   const Index out = weight.dim(0), in = weight.dim(1);
   require(x.dim(-1) == in, "dense", [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + std::to_string(in);
+    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + to_string(in);
   });
   require(!present(bias) || bias.dim(0) == out, "dense", [&] {
     return "bias has shape " + to_string(bias.shape()) + "; for a weight of shape " + to_string(weight.shape()) +

@@ -12,8 +12,8 @@ Variable<S, R> expand(const Variable<S, R>& x, const Shape<R>& shape) {
   Operation<S> op("expand", x);
   for (std::size_t i = 0; i < shape.size(); ++i)
     op.require(x.shape()[i] == shape[i] || (x.shape()[i] == 1 && shape[i] >= 0), [&] {
-      return "x has shape " + to_string(x.shape()) + "; to become " + to_string(shape) + ", its axis " +
-             std::to_string(i) + " must be 1 or " + std::to_string(shape[i]);
+      return "x has shape " + to_string(x.shape()) + "; to become " + to_string(shape) + ", its axis " + to_string(i) +
+             " must be 1 or " + to_string(shape[i]);
     });
   const auto y = op.result(shape);
   const Broadcast steps(x.shape(), shape);

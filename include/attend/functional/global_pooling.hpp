@@ -99,7 +99,7 @@ std::pair<Variable<S, 2>, Variable<S, 2>> global_mean_max_pool(const Variable<S,
 template <class S>
 Variable<S, 2> generalised_mean_pool(const Variable<S, 4>& x, const Variable<S, 1>& p, double eps = 1e-6) {
   attend::require<OptionError>(eps > 0, "generalised_mean_pool",
-                               [&] { return "eps is " + std::to_string(eps) + "; it must be positive"; });
+                               [&] { return "eps is " + to_string(eps) + "; it must be positive"; });
   Operation<S> op("generalised_mean_pool", x, p);
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
   op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });

@@ -36,9 +36,8 @@ Variable<S, R> pow(const Variable<S, R>& x, double exponent) {
 /// torch.clamp
 template <class S, int R>
 Variable<S, R> clamp(const Variable<S, R>& x, double low, double high) {
-  require<OptionError>(low <= high, "clamp", [&] {
-    return "low is " + std::to_string(low) + "; it must not exceed high = " + std::to_string(high);
-  });
+  require<OptionError>(low <= high, "clamp",
+                       [&] { return "low is " + to_string(low) + "; it must not exceed high = " + to_string(high); });
   return elementwise("clamp", x, mathematics::Clamp{low, high});
 }
 

@@ -95,7 +95,7 @@ Variable<S, R> batch_norm_with(const Variable<S, R>& x, const Variable<S, 1>& me
   const Index channels = x.dim(-1);
   for (const auto* v : {&mean, &variance})
     op.require(v->dim(0) == channels, [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + std::to_string(v->dim(0)) +
+      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + to_string(v->dim(0)) +
              ", as the statistics have";
     });
   const auto statistics = make_buffer<double>(2 * channels);
@@ -118,7 +118,7 @@ Variable<S, R> group_norm(const Variable<S, R>& x, Index groups, const Variable<
   const Index batch = x.dim(0), channels = x.dim(-1);
   op.require(groups > 0 && channels % groups == 0, [&] {
     return "x has shape " + to_string(x.shape()) +
-           "; its last axis must be divisible by num_groups = " + std::to_string(groups);
+           "; its last axis must be divisible by num_groups = " + to_string(groups);
   });
   const channel_norm::Sizes sizes{batch, x.size() == 0 ? 0 : x.size() / (batch * channels), channels, groups};
   const auto statistics = make_buffer<double>(2 * batch * groups);

@@ -20,7 +20,7 @@ Variable<S, 4> pad2d(const Variable<S, 4>& x, const Pads& pads, PaddingMode mode
     op.require(before <= limit && after <= limit && before >= -limit && after >= -limit && extent + before + after > 0,
                [&] {
                  return "x has shape " + to_string(x.shape()) + "; pads " + to_string(pads) + " leave no cell of its " +
-                        axis + " " + std::to_string(extent);
+                        axis + " " + to_string(extent);
                });
     if (mode == PaddingMode::zeros) return;
     op.require(extent > 0, [&] {
@@ -30,8 +30,7 @@ Variable<S, 4> pad2d(const Variable<S, 4>& x, const Pads& pads, PaddingMode mode
     op.require(before <= most && after <= most, [&] {
       return "x has shape " + to_string(x.shape()) + "; with " +
              (mode == PaddingMode::reflect ? "reflect" : "circular") + " padding its " + axis + " " +
-             std::to_string(extent) + " allows at most " + std::to_string(most) + " cells at a side, not pads " +
-             to_string(pads);
+             to_string(extent) + " allows at most " + to_string(most) + " cells at a side, not pads " + to_string(pads);
     });
   };
   check("height", height, pads.top, pads.bottom);

@@ -31,7 +31,7 @@ inline PoolShape pool_shape(const char* name, const Pair& kernel, const Pair& st
   s.stride = stride == Pair(0) ? kernel : stride;
   const auto at_least = [&](Index low, const Pair& given, const char* what) {
     attend::require<OptionError>(window_options_between(low, given), name, [&] {
-      return std::string(what) + " is " + to_string(given) + "; both must be at least " + std::to_string(low) +
+      return std::string(what) + " is " + to_string(given) + "; both must be at least " + to_string(low) +
              " (and below 2^30)";
     });
   };

@@ -37,16 +37,16 @@ RecurrentStates<S> recurrent_pass(const Variable<S, 3>& x, const Variable<S, 2>&
   const Index batch = x.dim(0), steps = x.dim(1), input = w.weight_ih.dim(1), H = w.weight_hh.dim(1),
               G = Cell::gates * H;
   op.require(x.dim(2) == input, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be input_size = " + std::to_string(input);
+    return "x has shape " + to_string(x.shape()) + "; its last axis must be input_size = " + to_string(input);
   });
   op.require(w.weight_ih.dim(0) == G && w.weight_hh.dim(0) == G, [&] {
     return "weight_ih has shape " + to_string(w.weight_ih.shape()) + ", weight_hh " + to_string(w.weight_hh.shape()) +
-           "; their first axis must be gates * hidden_size = " + std::to_string(G);
+           "; their first axis must be gates * hidden_size = " + to_string(G);
   });
   for (const auto* bias : {&w.bias_ih, &w.bias_hh})
     op.require(!present(*bias) || bias->dim(0) == G, [&] {
       return "a bias has shape " + to_string(bias->shape()) +
-             "; its axis must be gates * hidden_size = " + std::to_string(G);
+             "; its axis must be gates * hidden_size = " + to_string(G);
     });
   const Shape<2> states{batch, H};
   for (const auto* state : {&h0, &c0})
@@ -55,13 +55,13 @@ RecurrentStates<S> recurrent_pass(const Variable<S, 3>& x, const Variable<S, 2>&
              "; it must have (batch, hidden_size) = " + to_string(states);
     });
   op.require(lengths.empty() || Index(lengths.size()) == batch, [&] {
-    return "x has shape " + to_string(x.shape()) + "; lengths has " + std::to_string(lengths.size()) +
-           " entries, it must have one per sample, " + std::to_string(batch);
+    return "x has shape " + to_string(x.shape()) + "; lengths has " + to_string(lengths.size()) +
+           " entries, it must have one per sample, " + to_string(batch);
   });
   for (const Index length : lengths)
     require<OptionError>(length >= 0 && length <= steps, Cell::name, [&] {
-      return "a length is " + std::to_string(length) + "; x has shape " + to_string(x.shape()) +
-             ", so lengths lie in 0 ... " + std::to_string(steps);
+      return "a length is " + to_string(length) + "; x has shape " + to_string(x.shape()) +
+             ", so lengths lie in 0 ... " + to_string(steps);
     });
 
   const auto y = op.result(Shape<3>{batch, steps, H});

@@ -22,8 +22,8 @@ Shape<R> reduced_shape(const Operation<S>& op, const Variable<S, R>& x, const in
   for (const int axis : axes) {
     const int a = axis < 0 ? axis + R : axis;
     op.require(a >= 0 && a < R && !named[static_cast<std::size_t>(a)], [&] {
-      return "x has shape " + to_string(x.shape()) + "; each axis must lie in [" + std::to_string(-R) + ", " +
-             std::to_string(R) + ") and be named once, but one is " + std::to_string(axis);
+      return "x has shape " + to_string(x.shape()) + "; each axis must lie in [" + to_string(-R) + ", " + to_string(R) +
+             ") and be named once, but one is " + to_string(axis);
     });
     named[static_cast<std::size_t>(a)] = true;
     shape[static_cast<std::size_t>(a)] = 1;

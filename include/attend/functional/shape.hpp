@@ -12,8 +12,8 @@ namespace detail {
 template <class S, int R>
 std::size_t axis_of(const Operation<S>& op, const Variable<S, R>& x, int axis) {
   op.require(axis >= -R && axis < R, [&] {
-    return "x has shape " + to_string(x.shape()) + "; the axis must lie in [" + std::to_string(-R) + ", " +
-           std::to_string(R) + "), but is " + std::to_string(axis);
+    return "x has shape " + to_string(x.shape()) + "; the axis must lie in [" + to_string(-R) + ", " + to_string(R) +
+           "), but is " + to_string(axis);
   });
   return static_cast<std::size_t>(axis < 0 ? axis + R : axis);
 }
@@ -46,11 +46,11 @@ Variable<S, R> slice(const Variable<S, R>& x, Index begin, Index end, int axis, 
                      : end < 0     ? end + n
                                    : end;
   op.require(first >= 0 && first <= last && last <= n, [&] {
-    return "x has shape " + to_string(x.shape()) + "; a slice of axis " + std::to_string(a) + " must lie in [0, " +
-           std::to_string(n) + "), but is [" + std::to_string(first) + ", " + std::to_string(last) + ")";
+    return "x has shape " + to_string(x.shape()) + "; a slice of axis " + to_string(a) + " must lie in [0, " +
+           to_string(n) + "), but is [" + to_string(first) + ", " + to_string(last) + ")";
   });
   require<OptionError>(step >= 1, "slice",
-                       [&] { return "step is " + std::to_string(step) + "; it must be at least 1 (flip reverses)"; });
+                       [&] { return "step is " + to_string(step) + "; it must be at least 1 (flip reverses)"; });
   auto shape = x.shape(), steps = row_major_steps(x.shape());
   const Index offset = first * steps[a];
   shape[a] = last == first ? 0 : (last - first - 1) / step + 1;
@@ -67,8 +67,8 @@ Variable<S, R - 1> select(const Variable<S, R>& x, Index index, int axis) {
   const std::size_t a = detail::axis_of(op, x, axis);
   const Index n = x.shape()[a], at = index < 0 ? index + n : index;
   op.require(at >= 0 && at < n, [&] {
-    return "x has shape " + to_string(x.shape()) + "; the index into axis " + std::to_string(a) + " must lie in [" +
-           std::to_string(-n) + ", " + std::to_string(n) + "), but is " + std::to_string(index);
+    return "x has shape " + to_string(x.shape()) + "; the index into axis " + to_string(a) + " must lie in [" +
+           to_string(-n) + ", " + to_string(n) + "), but is " + to_string(index);
   });
   const auto all = row_major_steps(x.shape());
   Shape<R - 1> shape{}, steps{};
@@ -90,7 +90,7 @@ std::vector<Variable<S, R>> split(const Variable<S, R>& x, const std::vector<Ind
   }
   op.require(fits && rest == 0, [&] {
     return "x has shape " + to_string(x.shape()) + "; the parts " + to_string(extents) + " must add up to " +
-           std::to_string(n);
+           to_string(n);
   });
   std::vector<Variable<S, R>> parts;
   Index begin = 0;
@@ -108,8 +108,8 @@ std::vector<Variable<S, R>> chunk(const Variable<S, R>& x, Index count, int axis
   Operation<S> op("chunk", x);
   const Index n = x.shape()[detail::axis_of(op, x, axis)];
   op.require(count > 0 && n % count == 0, [&] {
-    return "x has shape " + to_string(x.shape()) + "; axis " + std::to_string(axis) + " must be divisible into " +
-           std::to_string(count) + " parts";
+    return "x has shape " + to_string(x.shape()) + "; axis " + to_string(axis) + " must be divisible into " +
+           to_string(count) + " parts";
   });
   return split(x, std::vector<Index>(static_cast<std::size_t>(count), n / count), axis);
 }
@@ -162,7 +162,7 @@ Variable<S, R> pad(const Variable<S, R>& x, Index before, Index after, int axis,
   Operation<S> op("pad", x);
   const std::size_t a = detail::axis_of(op, x, axis);
   require<OptionError>(before >= 0 && after >= 0, "pad", [&] {
-    return "before is " + std::to_string(before) + " and after " + std::to_string(after) +
+    return "before is " + to_string(before) + " and after " + to_string(after) +
            "; both must be 0 or more (slice shortens)";
   });
   auto shape = x.shape();

@@ -12,8 +12,8 @@ template <class S, int R>
 AxisSplit split_at(const Operation<S>& op, const Variable<S, R>& x, int axis) {
   static_assert(R >= 1, "attend: softmax needs an axis");
   op.require(axis >= -R && axis < R, [&] {
-    return "x has shape " + to_string(x.shape()) + "; axis " + std::to_string(axis) + " must lie in [" +
-           std::to_string(-R) + ", " + std::to_string(R) + ")";
+    return "x has shape " + to_string(x.shape()) + "; axis " + to_string(axis) + " must lie in [" + to_string(-R) +
+           ", " + to_string(R) + ")";
   });
   const int at = axis < 0 ? axis + R : axis;
   AxisSplit split;

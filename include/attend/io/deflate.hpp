@@ -50,7 +50,7 @@ class Inflate {
   }
   void read(void* to, std::size_t count) {
     const std::size_t got = read_some(to, count);
-    source_.require(got == count, [&] { return "ends " + std::to_string(count - got) + " bytes early"; });
+    source_.require(got == count, [&] { return "ends " + to_string(count - got) + " bytes early"; });
   }
   /// Throws unless all output has been read and all input used.
   void finish() {

@@ -111,7 +111,7 @@ class InputFile {
       const std::size_t part = std::min(count, std::size_t(1) << 30);
       const ssize_t got = detail::retry_interrupted([&] { return ::read(handle_.get(), at, part); });
       if (got < 0) source_.fail_with_errno("cannot be read");
-      source_.require(got > 0, [&] { return "ends " + std::to_string(count) + " bytes early"; });
+      source_.require(got > 0, [&] { return "ends " + to_string(count) + " bytes early"; });
       at += got, count -= static_cast<std::size_t>(got);
     }
   }
@@ -142,9 +142,8 @@ class InputFile {
 /// The whole file, of at most `limit` bytes.
 inline FileBytes read_file(const FileSource& source, std::uint64_t limit = std::uint64_t(1) << 32) {
   InputFile file(source);
-  source.require(file.size() <= limit, [&] {
-    return "has " + std::to_string(file.size()) + " bytes; at most " + std::to_string(limit) + " are read";
-  });
+  source.require(file.size() <= limit,
+                 [&] { return "has " + to_string(file.size()) + " bytes; at most " + to_string(limit) + " are read"; });
   return file.read(file.size());
 }
 
@@ -201,8 +200,7 @@ class AtomicFile {
                     [&] { return std::string("is ") + detail::file_kind(old.st_mode) + ", not a regular file"; });
     static std::atomic<unsigned> serial{0};
     for (;;) {
-      temporary_ =
-          folder_of_target() / (".attend-" + std::to_string(::getpid()) + "-" + std::to_string(serial++) + ".tmp");
+      temporary_ = folder_of_target() / (".attend-" + to_string(::getpid()) + "-" + to_string(serial++) + ".tmp");
       const int descriptor = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
       if (descriptor < 0 && errno == EEXIST) continue;
       if (descriptor < 0)

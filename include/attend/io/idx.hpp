@@ -25,7 +25,7 @@ constexpr int idx_type() {
 inline std::string idx_type_name(int code) {
   const char* names[] = {"uint8", "int8", "?", "int16", "int32", "float", "double"};
   if (code >= 0x08 && code <= 0x0E && code != 0x0A) return names[code - 0x08];
-  return "unknown (" + std::to_string(code) + ")";
+  return "unknown (" + to_string(code) + ")";
 }
 }  // namespace detail
 
@@ -37,7 +37,7 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
   const FileSource source{"read_idx", path};
   const FileBytes file = read_file(source, limit);
   source.require(file.size >= 4, [&] {
-    return "has " + std::to_string(file.size) + " bytes; an IDX file begins with 4 that tell its type";
+    return "has " + to_string(file.size) + " bytes; an IDX file begins with 4 that tell its type";
   });
   const bool gzip = file.begin()[0] == std::byte(0x1f) && file.begin()[1] == std::byte(0x8b);
   std::optional<detail::Inflate> inflate;
@@ -46,7 +46,7 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
   const auto take = [&](void* to, std::size_t count) {
     if (gzip) return inflate->read(to, count);
     source.require(count <= file.size - at,
-                   [&] { return "ends " + std::to_string(count - (file.size - at)) + " bytes early"; });
+                   [&] { return "ends " + to_string(count - (file.size - at)) + " bytes early"; });
     if (count > 0) std::memcpy(to, file.begin() + at, count);
     at += count;
   };
@@ -61,9 +61,8 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
     return "has elements of type " + detail::idx_type_name(magic[2]) + "; " +
            detail::idx_type_name(detail::idx_type<S>()) + " was asked for";
   });
-  source.require(magic[3] == R, [&] {
-    return "has rank " + std::to_string(magic[3]) + "; rank " + std::to_string(R) + " was asked for";
-  });
+  source.require(magic[3] == R,
+                 [&] { return "has rank " + to_string(magic[3]) + "; rank " + to_string(R) + " was asked for"; });
   Shape<R> shape{};
   Checked bytes = sizeof(S);
   for (Index& extent : shape) {
@@ -75,8 +74,7 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
   const std::uint64_t most = std::min(limit, gzip ? file.size * detail::most_deflation : file.size);
   const auto size = bytes.at_most(most);
   source.require(size.has_value(), [&] {
-    return "announces shape " + to_string(shape) + ", more than a file of " + std::to_string(file.size) +
-           " bytes can hold";
+    return "announces shape " + to_string(shape) + ", more than a file of " + to_string(file.size) + " bytes can hold";
   });
   Tensor<S, R> tensor(shape);
   take(tensor.data(), static_cast<std::size_t>(*size));
@@ -84,7 +82,7 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
     inflate->finish();
   else
     source.require(at == file.size,
-                   [&] { return "has " + std::to_string(file.size - at) + " bytes behind the last element"; });
+                   [&] { return "has " + to_string(file.size - at) + " bytes behind the last element"; });
   if constexpr (sizeof(S) > 1)
     for (Index i = 0; i < tensor.size(); ++i)
       tensor.data()[i] = detail::load_bytes<S>(reinterpret_cast<const std::byte*>(tensor.data() + i), false);

@@ -42,7 +42,7 @@ inline std::map<std::string, ZipEntry> parse_zip_directory(const FileSource& sou
   source.require(directory + directory_size == end,
                  [] { return "has a directory that does not end at its end record"; });
   source.require(count <= most_entries, [&] {
-    return "has " + std::to_string(count) + " arrays; at most " + std::to_string(most_entries) + " are read";
+    return "has " + to_string(count) + " arrays; at most " + to_string(most_entries) + " are read";
   });
 
   std::map<std::string, ZipEntry> entries;
@@ -50,11 +50,11 @@ inline std::map<std::string, ZipEntry> parse_zip_directory(const FileSource& sou
   std::uint64_t at = directory;
   for (std::uint64_t i = 0; i < count; ++i) {
     source.require(has(at, 46) && at + 46 <= end && u32(at) == 0x02014b50,
-                   [&] { return "entry " + std::to_string(i) + " of its directory is broken"; });
+                   [&] { return "entry " + to_string(i) + " of its directory is broken"; });
     const std::uint64_t flags = u16(at + 8), method = u16(at + 10), name_size = u16(at + 28), local = u32(at + 42);
     const std::uint64_t following = name_size + u16(at + 30) + u16(at + 32);
     source.require(at + 46 + following <= end,
-                   [&] { return "entry " + std::to_string(i) + " of its directory is cut off"; });
+                   [&] { return "entry " + to_string(i) + " of its directory is cut off"; });
     const std::string name(text.substr(at + 46, name_size));
     const auto complain = [&](const std::string& reason) { source.fail("entry " + excerpt(name) + " " + reason); };
     ZipEntry entry;
@@ -63,12 +63,12 @@ inline std::map<std::string, ZipEntry> parse_zip_directory(const FileSource& sou
     entry.deflated = method == 8;
     if (flags & 0x41) complain("is encrypted");
     if (method != 0 && method != 8)
-      complain("is compressed by method " + std::to_string(method) + "; stored and deflated are read");
+      complain("is compressed by method " + to_string(method) + "; stored and deflated are read");
     if (entry.packed == 0xffffffff || entry.size == 0xffffffff || local == 0xffffffff)
       complain("is a zip64 entry, which is not read");
     if (method == 0 && entry.packed != entry.size) complain("is stored, but its two sizes differ");
     if (entry.size > (Checked(entry.packed) * most_deflation + 1024).value().value_or(0))
-      complain("announces " + std::to_string(entry.size) + " bytes, more than " + std::to_string(entry.packed) +
+      complain("announces " + to_string(entry.size) + " bytes, more than " + to_string(entry.packed) +
                " compressed ones can hold");
     if (!has(local, 30) || local + 30 > directory || u32(local) != 0x04034b50)
       complain("has no local header where its directory says");
@@ -104,8 +104,8 @@ class NpzFile {
       source_.require(name.size() > 4 && name.compare(name.size() - 4, 4, ".npy") == 0,
                       [&, &n = name] { return "holds " + excerpt(n) + ", which is no .npy"; });
       source_.require(entry.size <= options.limit, [&, &n = name, &e = entry] {
-        return "holds " + excerpt(n) + " of " + std::to_string(e.size) + " bytes; at most " +
-               std::to_string(options_.limit) + " are read";
+        return "holds " + excerpt(n) + " of " + to_string(e.size) + " bytes; at most " + to_string(options_.limit) +
+               " are read";
       });
       entries_.emplace(name.substr(0, name.size() - 4), entry);
     }
@@ -123,7 +123,7 @@ class NpzFile {
   auto with(const std::string& name, Read&& read) const {
     const auto found = entries_.find(name);
     source_.require(found != entries_.end(),
-                    [&] { return "has no array " + excerpt(name) + " among its " + std::to_string(entries_.size()); });
+                    [&] { return "has no array " + excerpt(name) + " among its " + to_string(entries_.size()); });
     const detail::ZipEntry& entry = found->second;
     const FileSource member{source_.operation, source_.path.string() + ": " + excerpt(name)};
     const std::byte* data = bytes_.begin() + entry.begin;

@@ -82,8 +82,7 @@ class NpyHeaderReader {
   void read_shape() {
     expect('(');
     while (!take(')')) {
-      source_.require(shape.size() < most_axes,
-                      [] { return "shape has more than " + std::to_string(most_axes) + " axes"; });
+      source_.require(shape.size() < most_axes, [] { return "shape has more than " + to_string(most_axes) + " axes"; });
       skip_space();
       const std::size_t first = at_;
       std::uint64_t extent = 0;
@@ -144,13 +143,13 @@ inline StoredArray parse_npy(const FileSource& source, std::string_view bytes, c
   const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
   const int major = static_cast<unsigned char>(bytes[6]), minor = static_cast<unsigned char>(bytes[7]);
   source.require(major >= 1 && major <= 3 && minor == 0, [&] {
-    return "has version " + std::to_string(major) + "." + std::to_string(minor) + "; 1.0, 2.0 and 3.0 are read";
+    return "has version " + to_string(major) + "." + to_string(minor) + "; 1.0, 2.0 and 3.0 are read";
   });
   const std::size_t start = major == 1 ? 10 : 12;
   source.require(bytes.size() >= start, [] { return "ends within its header"; });
   const std::uint64_t length = major == 1 ? load_bytes<std::uint16_t>(data + 8) : load_bytes<std::uint32_t>(data + 8);
   source.require(length <= bytes.size() - start && length <= 1u << 20, [&] {
-    return "announces a header of " + std::to_string(length) + " bytes; the file has " + std::to_string(bytes.size()) +
+    return "announces a header of " + to_string(length) + " bytes; the file has " + to_string(bytes.size()) +
            ", and at most 2^20 are read";
   });
   NpyHeaderReader header(source, bytes.substr(start, length));
@@ -158,8 +157,8 @@ inline StoredArray parse_npy(const FileSource& source, std::string_view bytes, c
   Checked wanted = size_of(header.dtype);
   for (const Index extent : header.shape) wanted = wanted * static_cast<std::uint64_t>(extent);
   source.require(wanted == there, [&] {
-    return "announces shape " + to_string(header.shape) + " of " + to_string(header.dtype) + "; " +
-           std::to_string(there) + " bytes follow";
+    return "announces shape " + to_string(header.shape) + " of " + to_string(header.dtype) + "; " + to_string(there) +
+           " bytes follow";
   });
   return {source, name, header.dtype, std::move(header.shape), data + start + length};
 }
@@ -169,7 +168,7 @@ inline std::string npy_bytes(const ArrayBytes& array) {
   require<OptionError>(array.dtype != Dtype::BF16, "write_npy", [] { return "NumPy has no type for BF16"; });
   std::string header = "{'descr': '" + numpy_code(array.dtype) + "', 'fortran_order': False, 'shape': (";
   for (std::size_t i = 0; i < array.shape.size(); ++i)
-    header += std::to_string(array.shape[i]) + (array.shape.size() == 1 ? "," : i + 1 < array.shape.size() ? ", " : "");
+    header += to_string(array.shape[i]) + (array.shape.size() == 1 ? "," : i + 1 < array.shape.size() ? ", " : "");
   header += "), }";
   const bool long_header = header.size() + 64 > 0xffff;
   const std::size_t start = long_header ? 12 : 10;

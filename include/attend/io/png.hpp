@@ -29,7 +29,7 @@ constexpr png_uint_32 png_formats[] = {0, PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FO
 /// the image are ignored, as every viewer does. FileError if it is no PNG, broken, or larger than the options allow.
 inline Tensor<std::uint8_t, 3> read_png(const std::filesystem::path& path, const PngOptions& options = {}) {
   require<OptionError>(options.channels >= 0 && options.channels <= 4, "read_png",
-                       [&] { return "channels is " + std::to_string(options.channels) + "; it must be 0 to 4"; });
+                       [&] { return "channels is " + to_string(options.channels) + "; it must be 0 to 4"; });
   const FileSource source{"read_png", path};
   const FileBytes file = read_file(source);
   detail::PngImage image;
@@ -40,12 +40,12 @@ inline Tensor<std::uint8_t, 3> read_png(const std::filesystem::path& path, const
   check(png_image_begin_read_from_memory(&image, file.begin(), file.size));
   const Checked pixels = Checked(image.width) * image.height;
   // At best one bit per pixel and deflate's best factor: a larger image cannot be in so few bytes.
-  source.require(
-      pixels.at_most(options.limit) && pixels.at_most((Checked(file.size) * 8 * 1040).value().value_or(0)), [&] {
-        return "announces " + std::to_string(image.width) + " x " + std::to_string(image.height) +
-               " pixels; a file of " + std::to_string(file.size) +
-               " bytes cannot have them, or they are more than the limit of " + std::to_string(options.limit);
-      });
+  source.require(pixels.at_most(options.limit) && pixels.at_most((Checked(file.size) * 8 * 1040).value().value_or(0)),
+                 [&] {
+                   return "announces " + to_string(image.width) + " x " + to_string(image.height) +
+                          " pixels; a file of " + to_string(file.size) +
+                          " bytes cannot have them, or they are more than the limit of " + to_string(options.limit);
+                 });
   int channels = options.channels;
   if (channels == 0)
     channels = ((image.format & PNG_FORMAT_FLAG_COLOR) ? 3 : 1) + ((image.format & PNG_FORMAT_FLAG_ALPHA) ? 1 : 0);

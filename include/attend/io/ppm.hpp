@@ -28,7 +28,7 @@ inline Tensor<std::uint8_t, 3> read_ppm(const std::filesystem::path& path, std::
     for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && value <= most; ++at)
       value = value * 10 + static_cast<std::uint64_t>(text[at] - '0');
     source.require(first > before && at > first && value > 0 && value <= most, [&] {
-      return std::string(what) + " must be a number from 1 to " + std::to_string(most) + ", not " +
+      return std::string(what) + " must be a number from 1 to " + to_string(most) + ", not " +
              excerpt(text.substr(first, 8));
     });
     return value;
@@ -40,15 +40,15 @@ inline Tensor<std::uint8_t, 3> read_ppm(const std::filesystem::path& path, std::
   const std::uint64_t channels = text[1] == '6' ? 3 : 1;
   const std::uint64_t there = text.size() - at;
   source.require(Checked(width) * height * channels == there, [&] {
-    return "has " + std::to_string(there) + " bytes of pixels; " + std::to_string(width) + " x " +
-           std::to_string(height) + " x " + std::to_string(channels) + " are announced";
+    return "has " + to_string(there) + " bytes of pixels; " + to_string(width) + " x " + to_string(height) + " x " +
+           to_string(channels) + " are announced";
   });
   Tensor<std::uint8_t, 3> pixels(Shape<3>{Index(height), Index(width), Index(channels)});
   std::memcpy(pixels.data(), file.begin() + at, there);
   for (Index i = 0; i < pixels.size(); ++i) {
     std::uint8_t& value = pixels.data()[i];
     source.require(value <= largest, [&] {
-      return "byte " + std::to_string(at + std::size_t(i)) + " is above the maximum of " + std::to_string(largest);
+      return "byte " + to_string(at + std::size_t(i)) + " is above the maximum of " + to_string(largest);
     });
     value = static_cast<std::uint8_t>((value * 255u + largest / 2) / largest);
   }
@@ -65,7 +65,7 @@ void write_ppm(const std::filesystem::path& path, const T& pixels) {
   require(pixels.size() > 0 && (shape[2] == 1 || shape[2] == 3), "write_ppm",
           [&] { return "image has shape " + to_string(shape) + "; it must be (height, width, 1 or 3) and not empty"; });
   std::string text = shape[2] == 3 ? "P6\n" : "P5\n";
-  text += std::to_string(shape[1]) + " " + std::to_string(shape[0]) + "\n255\n";
+  text += to_string(shape[1]) + " " + to_string(shape[0]) + "\n255\n";
   text.append(reinterpret_cast<const char*>(pixels.data()), static_cast<std::size_t>(pixels.size()));
   write_file({"write_ppm", path}, text);
 }

@@ -18,8 +18,7 @@ class SafetensorsFile {
       : source_{"safetensors", path} {
     InputFile file(source_);
     source_.require(file.size() >= 8, [&] {
-      return "has " + std::to_string(file.size()) +
-             " bytes; a safetensors file begins with the 8 of its header's length";
+      return "has " + to_string(file.size()) + " bytes; a safetensors file begins with the 8 of its header's length";
     });
     std::byte first[8];
     file.read(first, 8);
@@ -27,8 +26,8 @@ class SafetensorsFile {
                     [] { return "is a Git LFS pointer; fetch the file it stands for"; });
     const auto length = detail::load_bytes<std::uint64_t>(first);
     source_.require(length <= options.limits.header && length <= file.size() - 8, [&] {
-      return "announces a header of " + std::to_string(length) + " bytes; the file has " + std::to_string(file.size()) +
-             ", and at most " + std::to_string(options.limits.header) + " are read";
+      return "announces a header of " + to_string(length) + " bytes; the file has " + to_string(file.size()) +
+             ", and at most " + to_string(options.limits.header) + " are read";
     });
     const std::uint64_t data_size = file.size() - 8 - length;
     const FileBytes header = file.read(length);
@@ -75,7 +74,7 @@ class SafetensorsFile {
   const detail::SafetensorsEntry& entry(const std::string& name) const {
     const auto found = index_.tensors.find(name);
     source_.require(found != index_.tensors.end(), [&] {
-      return "has no tensor " + excerpt(name) + " among its " + std::to_string(index_.tensors.size());
+      return "has no tensor " + excerpt(name) + " among its " + to_string(index_.tensors.size());
     });
     return found->second;
   }
@@ -126,7 +125,7 @@ class SafetensorsWriter {
       const ArrayBytes& array = named->second;
       header += (header.size() > 1 ? "," : "") + nlohmann::json(named->first).dump() + ":{\"dtype\":\"" +
                 to_string(array.dtype) + "\",\"shape\":" + nlohmann::json(array.shape).dump() + ",\"data_offsets\":[" +
-                std::to_string(at) + "," + std::to_string(at + array.bytes.size()) + "]}";
+                to_string(at) + "," + to_string(at + array.bytes.size()) + "]}";
       at += array.bytes.size();
     }
     header += "}";

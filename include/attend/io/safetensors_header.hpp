@@ -43,8 +43,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (place_ != Place::list) return refuse("a number");
     std::vector<std::uint64_t>& list = field_ == "shape" ? shape_ : offsets_;
     const std::size_t most = field_ == "shape" ? limits_.rank : 2;
-    source_.require(list.size() < most,
-                    [&] { return where() + " has more than " + std::to_string(most) + " elements"; });
+    source_.require(list.size() < most, [&] { return where() + " has more than " + to_string(most) + " elements"; });
     list.push_back(number);
     return true;
   }
@@ -68,8 +67,8 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool key(string_t& text) override {
     source_.require(text.size() <= limits_.name, [&] {
-      return "the header has a name of " + std::to_string(text.size()) + " bytes: " + excerpt(text) + "; at most " +
-             std::to_string(limits_.name) + " are read";
+      return "the header has a name of " + to_string(text.size()) + " bytes: " + excerpt(text) + "; at most " +
+             to_string(limits_.name) + " are read";
     });
     for (const char c : text)
       source_.require(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f,
@@ -83,7 +82,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
       else
         first = index_.tensors.emplace(text, SafetensorsEntry{}).second;
       source_.require(index_.tensors.size() <= limits_.tensors,
-                      [&] { return "has more than " + std::to_string(limits_.tensors) + " tensors"; });
+                      [&] { return "has more than " + to_string(limits_.tensors) + " tensors"; });
     } else {
       field_ = text;
       if (place_ == Place::metadata)
@@ -114,7 +113,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
   bool parse_error(std::size_t position, const std::string& token, const nlohmann::json::exception&) override {
-    source_.fail("the header is not valid JSON at byte " + std::to_string(8 + position) + ", near " + excerpt(token));
+    source_.fail("the header is not valid JSON at byte " + to_string(8 + position) + ", near " + excerpt(token));
   }
 
  private:
@@ -149,14 +148,14 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
     Checked bytes = size_of(e.dtype);
     for (const std::uint64_t extent : shape_) {
       source_.require(extent <= static_cast<std::uint64_t>(std::numeric_limits<Index>::max()),
-                      [&] { return "tensor " + excerpt(name_) + " has an extent of " + std::to_string(extent); });
+                      [&] { return "tensor " + excerpt(name_) + " has an extent of " + to_string(extent); });
       bytes = bytes * extent;
       e.shape.push_back(static_cast<Index>(extent));
     }
     e.begin = offsets_[0], e.end = offsets_[1];
     source_.require(bytes == e.end - e.begin, [&] {
       return "tensor " + excerpt(name_) + " has type " + to_string(e.dtype) + " and shape " + to_string(e.shape) +
-             ", but " + std::to_string(e.end - e.begin) + " bytes";
+             ", but " + to_string(e.end - e.begin) + " bytes";
     });
   }
 
@@ -192,18 +191,18 @@ inline SafetensorsIndex parse_safetensors_header(const FileSource& source, const
   for (const Named* named : in_order) {
     const auto& [name, entry] = *named;
     source.require(entry.end <= data_size, [&, &n = name, &e = entry] {
-      return "tensor " + excerpt(n) + " ends at byte " + std::to_string(e.end) + " of the data, which has " +
-             std::to_string(data_size);
+      return "tensor " + excerpt(n) + " ends at byte " + to_string(e.end) + " of the data, which has " +
+             to_string(data_size);
     });
     source.require(entry.begin == covered, [&, &n = name, &e = entry] {
-      return "tensor " + excerpt(n) + " begins at byte " + std::to_string(e.begin) + " of the data; " +
+      return "tensor " + excerpt(n) + " begins at byte " + to_string(e.begin) + " of the data; " +
              (e.begin < covered ? "it overlaps another, which ends at " : "there is a hole from byte ") +
-             std::to_string(covered);
+             to_string(covered);
     });
     covered = entry.end;
   }
   source.require(covered == data_size,
-                 [&] { return "has " + std::to_string(data_size - covered) + " bytes behind the last tensor"; });
+                 [&] { return "has " + to_string(data_size - covered) + " bytes behind the last tensor"; });
   return index;
 }
 

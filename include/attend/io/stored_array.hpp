@@ -30,7 +30,7 @@ class StoredArray {
   template <class S, int R>
   Tensor<S, R> tensor() const {
     source_->require(shape_.size() == R, [&] {
-      return described() + " has shape " + to_string(shape_) + "; rank " + std::to_string(R) + " was asked for";
+      return described() + " has shape " + to_string(shape_) + "; rank " + to_string(R) + " was asked for";
     });
     Shape<R> shape{};
     for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = shape_[i];
@@ -52,7 +52,7 @@ class StoredArray {
     });
     const Index done = detail::convert_array(dtype_, bytes_, size(), to);
     source_->require(done == size(), [&] {
-      return described() + " has type " + to_string(dtype_) + "; element " + std::to_string(done) + " does not fit " +
+      return described() + " has type " + to_string(dtype_) + "; element " + to_string(done) + " does not fit " +
              to_string(dtype_of<S>());
     });
   }

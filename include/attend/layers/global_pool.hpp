@@ -44,7 +44,7 @@ class GeM2d : public Layer<GeM2d<S>> {
  private:
   static const GeM2dOptions& checked(const GeM2dOptions& o) {
     require<OptionError>(o.p > 0 && o.eps > 0, "GeM2d", [&] {
-      return "p is " + std::to_string(o.p) + " and eps " + std::to_string(o.eps) + "; both must be positive";
+      return "p is " + to_string(o.p) + " and eps " + to_string(o.eps) + "; both must be positive";
     });
     return o;
   }

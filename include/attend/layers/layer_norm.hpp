@@ -27,7 +27,7 @@ void check_row_norm_options(const char* layer, const std::array<Index, Axes>& sh
     require<OptionError>(extent > 0, layer, [&] {
       return "normalized_shape is " + to_string(shape) + "; every extent must be at least 1";
     });
-  require<OptionError>(eps >= 0, layer, [&] { return "eps is " + std::to_string(eps) + "; it must be 0 or more"; });
+  require<OptionError>(eps >= 0, layer, [&] { return "eps is " + to_string(eps) + "; it must be 0 or more"; });
 }
 template <class S, int R, std::size_t Axes>
 void check_last_axes(const char* layer, const Variable<S, R>& x, const std::array<Index, Axes>& shape) {

@@ -71,8 +71,8 @@ class RecurrentStack {
   RecurrentStack(const char* name, Index gates, const Options& o, Rng& rng)
       : name_(name), hidden_(o.hidden_size), directions_(o.bidirectional ? 2 : 1), dropout_(o.dropout) {
     require<OptionError>(o.num_layers > 0 && o.dropout >= 0 && o.dropout <= 1, name, [&] {
-      return "num_layers = " + std::to_string(o.num_layers) +
-             " must be above 0 and dropout = " + std::to_string(o.dropout) + " lie in [0, 1]";
+      return "num_layers = " + to_string(o.num_layers) + " must be above 0 and dropout = " + to_string(o.dropout) +
+             " lie in [0, 1]";
     });
     for (Index l = 0; l < o.num_layers; ++l)
       for (Index d = 0; d < directions_; ++d)
@@ -113,8 +113,8 @@ class RecurrentStack {
   static void visit_all(Self& self, Visit&& visit) {
     for (std::size_t k = 0; k < self.passes_.size(); ++k) {
       const std::size_t directions = std::size_t(self.directions_);
-      RecurrentParameters<S>::visit_all(
-          self.passes_[k], "_l" + std::to_string(k / directions) + (k % directions ? "_reverse" : ""), visit);
+      RecurrentParameters<S>::visit_all(self.passes_[k],
+                                        "_l" + to_string(k / directions) + (k % directions ? "_reverse" : ""), visit);
     }
   }
 

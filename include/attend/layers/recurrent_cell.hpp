@@ -53,8 +53,7 @@ struct RecurrentParameters {
  private:
   static Index checked(const char* layer, Index input, Index hidden) {
     require<OptionError>(input > 0 && hidden > 0, layer, [&] {
-      return "input_size = " + std::to_string(input) + " and hidden_size = " + std::to_string(hidden) +
-             " must be above 0";
+      return "input_size = " + to_string(input) + " and hidden_size = " + to_string(hidden) + " must be above 0";
     });
     return hidden;
   }

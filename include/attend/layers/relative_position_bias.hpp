@@ -60,8 +60,8 @@ class RelativePositionBias : public Layer<RelativePositionBias<S>> {
  private:
   static const RelativePositionBiasOptions& checked(const RelativePositionBiasOptions& o) {
     require<OptionError>(o.height > 0 && o.width > 0 && o.num_heads > 0, "RelativePositionBias", [&] {
-      return "height = " + std::to_string(o.height) + ", width = " + std::to_string(o.width) +
-             " and num_heads = " + std::to_string(o.num_heads) + " must be above 0";
+      return "height = " + to_string(o.height) + ", width = " + to_string(o.width) +
+             " and num_heads = " + to_string(o.num_heads) + " must be above 0";
     });
     return o;
   }

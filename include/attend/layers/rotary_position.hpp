@@ -20,7 +20,7 @@ class RotaryPosition : public Layer<RotaryPosition<S>> {
   using CallOptions = RotaryPositionCall;
   explicit RotaryPosition(const RotaryOptions& options = {}) : options_(options) {
     require<OptionError>(options.base > 0 && options.dim >= 0, "RotaryPosition", [&] {
-      return "base = " + std::to_string(options.base) + " must be above 0 and dim = " + std::to_string(options.dim) +
+      return "base = " + to_string(options.base) + " must be above 0 and dim = " + to_string(options.dim) +
              " not below";
     });
   }

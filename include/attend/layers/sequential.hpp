@@ -21,7 +21,7 @@ class Sequential : public Layer<Sequential<Layers...>> {
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     int number = 0;
-    std::apply([&](auto&... layer) { (visit(std::to_string(number++), layer), ...); }, self.layers_);
+    std::apply([&](auto&... layer) { (visit(to_string(number++), layer), ...); }, self.layers_);
   }
   /// Layer I, to read or to change.
   template <std::size_t I>

@@ -114,7 +114,7 @@ class ByobNet : public Layer<ByobNet<S>> {
   void reset_classifier(Index num_classes, Rng& rng) { fc_.emplace(DenseOptions{features_, num_classes, true}, rng); }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
-    for (std::size_t i = 0; i < self.stem_.size(); ++i) visit("stem.conv" + std::to_string(i + 1), self.stem_[i]);
+    for (std::size_t i = 0; i < self.stem_.size(); ++i) visit("stem.conv" + to_string(i + 1), self.stem_[i]);
     visit("stages", self.stages_);
     if (self.final_conv_) visit("final_conv", *self.final_conv_);
     if (self.fc_) visit("head.fc", *self.fc_);
@@ -122,31 +122,31 @@ class ByobNet : public Layer<ByobNet<S>> {
 
  private:
   static const ByobNetOptions<S>& checked(const ByobNetOptions<S>& o) {
-    require<OptionError>(
-        o.in_channels > 0 && o.num_classes >= 0 && o.stem_channels >= 8 && o.final_channels >= 0 && o.height >= 0 &&
-            o.width >= 0 && !o.stages.empty(),
-        "ByobNet", [&] {
-          return "in_channels = " + std::to_string(o.in_channels) +
-                 " must be above 0, stem_channels = " + std::to_string(o.stem_channels) + " at least 8, stages (" +
-                 std::to_string(o.stages.size()) + ") not none, final_channels = " + std::to_string(o.final_channels) +
-                 ", num_classes = " + std::to_string(o.num_classes) + ", height = " + std::to_string(o.height) +
-                 " and width = " + std::to_string(o.width) + " not below 0";
-        });
+    require<OptionError>(o.in_channels > 0 && o.num_classes >= 0 && o.stem_channels >= 8 && o.final_channels >= 0 &&
+                             o.height >= 0 && o.width >= 0 && !o.stages.empty(),
+                         "ByobNet", [&] {
+                           return "in_channels = " + to_string(o.in_channels) +
+                                  " must be above 0, stem_channels = " + to_string(o.stem_channels) +
+                                  " at least 8, stages (" + to_string(o.stages.size()) +
+                                  ") not none, final_channels = " + to_string(o.final_channels) +
+                                  ", num_classes = " + to_string(o.num_classes) + ", height = " + to_string(o.height) +
+                                  " and width = " + to_string(o.width) + " not below 0";
+                         });
     for (std::size_t s = 0; s < o.stages.size(); ++s) {
       const ByobStage& stage = o.stages[s];
-      const auto of_stage = [&] { return "stages[" + std::to_string(s) + "]"; };
+      const auto of_stage = [&] { return "stages[" + to_string(s) + "]"; };
       require<OptionError>(stage.channels > 0 && stage.stride > 0 && stage.bottleneck > 0 && stage.group_size >= 0 &&
                                !stage.self_attention.empty(),
                            "ByobNet", [&] {
-                             return of_stage() + ": channels = " + std::to_string(stage.channels) +
-                                    ", stride = " + std::to_string(stage.stride) +
-                                    " and bottleneck = " + std::to_string(stage.bottleneck) +
+                             return of_stage() + ": channels = " + to_string(stage.channels) +
+                                    ", stride = " + to_string(stage.stride) +
+                                    " and bottleneck = " + to_string(stage.bottleneck) +
                                     " must be above 0, and blocks be named in self_attention";
                            });
       const Index inner = make_divisible(double(stage.channels) * stage.bottleneck);
       require<OptionError>(stage.group_size == 0 || inner % stage.group_size == 0, "ByobNet", [&] {
-        return of_stage() + ": group_size = " + std::to_string(stage.group_size) + " must divide the inner channels " +
-               std::to_string(inner);
+        return of_stage() + ": group_size = " + to_string(stage.group_size) + " must divide the inner channels " +
+               to_string(inner);
       });
       for (const bool here : stage.self_attention)
         require<OptionError>(!here || o.self_attention, "ByobNet", [&] {

@@ -100,7 +100,7 @@ class CoAtNet : public Layer<CoAtNet<S>> {
     visit("stem.conv1", self.conv1_);
     visit("stem.norm1", self.norm1_);
     visit("stem.conv2", self.conv2_);
-    for (std::size_t s = 0; s < 4; ++s) visit("stages." + std::to_string(s) + ".blocks", self.stages_[s]);
+    for (std::size_t s = 0; s < 4; ++s) visit("stages." + to_string(s) + ".blocks", self.stages_[s]);
     visit("norm", self.norm_);
     if (self.fc_) visit("head.fc", *self.fc_);
   }
@@ -110,14 +110,12 @@ class CoAtNet : public Layer<CoAtNet<S>> {
     bool sizes = o.in_channels > 0 && o.num_classes >= 0 && o.stem_channels[0] > 0 && o.stem_channels[1] > 0;
     for (std::size_t s = 0; s < 4; ++s) sizes = sizes && o.depths[s] > 0 && o.dims[s] > 0;
     require<OptionError>(sizes, "CoAtNet", [&] {
-      return "in_channels = " + std::to_string(o.in_channels) +
-             ", stem_channels = " + to_string(Shape<2>(o.stem_channels)) +
+      return "in_channels = " + to_string(o.in_channels) + ", stem_channels = " + to_string(Shape<2>(o.stem_channels)) +
              ", depths = " + to_string(Shape<4>(o.depths)) + " and dims = " + to_string(Shape<4>(o.dims)) +
              " must be above 0";
     });
     require<OptionError>(o.height > 0 && o.width > 0 && o.height % 32 == 0 && o.width % 32 == 0, "CoAtNet", [&] {
-      return "height = " + std::to_string(o.height) + " and width = " + std::to_string(o.width) +
-             " must be multiples of 32";
+      return "height = " + to_string(o.height) + " and width = " + to_string(o.width) + " must be multiples of 32";
     });
     return o;
   }

@@ -102,7 +102,7 @@ class ConvNeXt : public Layer<ConvNeXt<S>> {
   static void children(Self& self, Visit&& visit) {
     visit("stem", self.resizes_[0]);
     for (std::size_t s = 0; s < 4; ++s) {
-      const std::string stage = "stages." + std::to_string(s);
+      const std::string stage = "stages." + to_string(s);
       if (s > 0) visit(stage + ".downsample", self.resizes_[s]);
       visit(stage + ".blocks", self.stages_[s]);
     }
@@ -115,9 +115,9 @@ class ConvNeXt : public Layer<ConvNeXt<S>> {
     bool sizes = o.in_channels > 0 && o.num_classes >= 0 && o.patch_size > 0;
     for (std::size_t s = 0; s < 4; ++s) sizes = sizes && o.depths[s] > 0 && o.dims[s] > 0;
     require<OptionError>(sizes, "ConvNeXt", [&] {
-      return "in_channels = " + std::to_string(o.in_channels) + ", patch_size = " + std::to_string(o.patch_size) +
+      return "in_channels = " + to_string(o.in_channels) + ", patch_size = " + to_string(o.patch_size) +
              ", depths = " + to_string(Shape<4>(o.depths)) + " and dims = " + to_string(Shape<4>(o.dims)) +
-             " must be above 0, num_classes = " + std::to_string(o.num_classes) + " not below";
+             " must be above 0, num_classes = " + to_string(o.num_classes) + " not below";
     });
     return o;
   }

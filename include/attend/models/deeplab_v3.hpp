@@ -48,7 +48,7 @@ class DeepLabV3Head : public Layer<DeepLabV3Head<S>> {
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("0.convs", self.convs_);
-    const std::string pooled = "0.convs." + std::to_string(self.convs_.size());
+    const std::string pooled = "0.convs." + to_string(self.convs_.size());
     visit(pooled + ".1", self.pooled_);
     visit(pooled + ".2", self.pooled_norm_);
     visit("0.project", self.project_);

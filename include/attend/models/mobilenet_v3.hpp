@@ -79,7 +79,7 @@ class MobileNetV3 : public Layer<MobileNetV3<S>> {
     visit("conv_stem", self.conv_stem_);
     visit("bn1", self.bn1_);
     visit("blocks", self.blocks_);
-    const std::string last = "blocks." + std::to_string(self.blocks_.size()) + ".0.";
+    const std::string last = "blocks." + to_string(self.blocks_.size()) + ".0.";
     visit(last + "conv", self.last_);
     visit(last + "bn1", self.last_norm_);
     visit("conv_head", self.conv_head_);
@@ -123,7 +123,7 @@ class MobileNetV3 : public Layer<MobileNetV3<S>> {
                  o.head_channels > 0 && o.squeeze_ratio > 0;
     for (const auto& stage : o.stages) sizes = sizes && !stage.empty();
     require<OptionError>(sizes, "MobileNetV3", [&] {
-      return "in_channels = " + std::to_string(o.in_channels) + ", num_classes = " + std::to_string(o.num_classes) +
+      return "in_channels = " + to_string(o.in_channels) + ", num_classes = " + to_string(o.num_classes) +
              ", stem, last and head channels and squeeze_ratio must be above 0, and every stage have a block";
     });
     return o;

@@ -43,7 +43,7 @@ class PspHead : public Layer<PspHead<S>> {
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
-    for (std::size_t i = 0; i < self.views_.size(); ++i) visit("conv5.0.conv" + std::to_string(i + 1), self.views_[i]);
+    for (std::size_t i = 0; i < self.views_.size(); ++i) visit("conv5.0.conv" + to_string(i + 1), self.views_[i]);
     visit("conv5.1", self.conv_);
     visit("conv5.2", self.norm_);
     visit("conv5.5", self.classify_);

@@ -65,8 +65,8 @@ class ResNetStemLayer : public Layer<ResNetStemLayer<S>> {
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     if (self.norms_.empty()) return visit("", self.convs_[0]);
-    for (std::size_t i = 0; i < self.convs_.size(); ++i) visit(std::to_string(3 * i), self.convs_[i]);
-    for (std::size_t i = 0; i < self.norms_.size(); ++i) visit(std::to_string(3 * i + 1), self.norms_[i]);
+    for (std::size_t i = 0; i < self.convs_.size(); ++i) visit(to_string(3 * i), self.convs_[i]);
+    for (std::size_t i = 0; i < self.norms_.size(); ++i) visit(to_string(3 * i + 1), self.norms_[i]);
   }
 
  private:
@@ -138,7 +138,7 @@ class ResNet : public Layer<ResNet<S>> {
   static void children(Self& self, Visit&& visit) {
     visit("conv1", self.conv1_);
     visit("bn1", self.bn1_);
-    for (std::size_t s = 0; s < 4; ++s) visit("layer" + std::to_string(s + 1), self.stages_[s]);
+    for (std::size_t s = 0; s < 4; ++s) visit("layer" + to_string(s + 1), self.stages_[s]);
     if (self.fc_) visit("fc", *self.fc_);
   }
 
@@ -147,13 +147,12 @@ class ResNet : public Layer<ResNet<S>> {
     bool sizes = o.in_channels > 0 && o.num_classes >= 0 && o.stem_width >= 4;
     for (const Index n : o.layers) sizes = sizes && n > 0;
     require<OptionError>(sizes, "ResNet", [&] {
-      return "in_channels = " + std::to_string(o.in_channels) + " and layers = " + to_string(Shape<4>(o.layers)) +
-             " must be above 0, num_classes = " + std::to_string(o.num_classes) +
-             " not below, stem_width = " + std::to_string(o.stem_width) + " at least 4";
+      return "in_channels = " + to_string(o.in_channels) + " and layers = " + to_string(Shape<4>(o.layers)) +
+             " must be above 0, num_classes = " + to_string(o.num_classes) +
+             " not below, stem_width = " + to_string(o.stem_width) + " at least 4";
     });
-    require<OptionError>(o.output_stride == 8 || o.output_stride == 16 || o.output_stride == 32, "ResNet", [&] {
-      return "output_stride is " + std::to_string(o.output_stride) + "; it must be 8, 16 or 32";
-    });
+    require<OptionError>(o.output_stride == 8 || o.output_stride == 16 || o.output_stride == 32, "ResNet",
+                         [&] { return "output_stride is " + to_string(o.output_stride) + "; it must be 8, 16 or 32"; });
     return o;
   }
   static Index stem_channels(const ResNetOptions<S>& o) { return o.stem == ResNetStem::plain ? 64 : 2 * o.stem_width; }

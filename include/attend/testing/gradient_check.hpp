@@ -120,7 +120,7 @@ GradientReport check_gradients(const GradientCheckOptions& o, Model& model, cons
           plain);
   int number = 0;
   const auto compare_input = [&](auto& x, const auto& v) {
-    const std::string name = "input " + std::to_string(number++);
+    const std::string name = "input " + to_string(number++);
     if constexpr (detail::is_real<std::decay_t<decltype(x)>>) {
       const auto gradient = gradients.of(v);
       detail::compare_gradient(

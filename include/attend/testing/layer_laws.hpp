@@ -140,12 +140,12 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
   const int threads = num_threads();
   for (const int n : {1, 2, 3}) {
     set_num_threads(n);
-    expect(detail::same_bits(first, plain()), "the result has the same bits with " + std::to_string(n) + " threads");
+    expect(detail::same_bits(first, plain()), "the result has the same bits with " + to_string(n) + " threads");
     const auto again = differentiate(o.gradient.mode, 1);
     expect(detail::same_bits(trained.output, again.output) &&
                detail::same_bits(trained.input_gradients, again.input_gradients) &&
                detail::same_bits(trained.parameter_gradients, again.parameter_gradients),
-           "outputs and gradients on a tape have the same bits with " + std::to_string(n) + " threads");
+           "outputs and gradients on a tape have the same bits with " + to_string(n) + " threads");
   }
   set_num_threads(threads);
   if (o.every_parameter)
@@ -201,8 +201,7 @@ std::vector<std::string> broken_laws(const LawOptions& o, const Make& make, cons
   for (std::size_t i = 0; i < first.size() && low.size() == first.size(); ++i)
     worst = std::max(worst, std::abs(low[i] - first[i]));
   expect(low.size() == first.size() && worst <= o.float_tolerance * std::max(largest, 1e-3),
-         "float is close to double: differs by " + std::to_string(worst) + " where outputs reach " +
-             std::to_string(largest));
+         "float is close to double: differs by " + to_string(worst) + " where outputs reach " + to_string(largest));
   return broken;
 }
 /// A layer that is called with its inputs alone.

@@ -40,8 +40,8 @@ Variable<S, 0> binary_cross_entropy(const Variable<S, R>& x, const Variable<T, R
   if constexpr (R > 0) channels = x.dim(-1);
   const Index given = static_cast<Index>(o.pos_weight.size());
   attend::require<OptionError>(given <= 1 || given == channels, name, [&] {
-    return "pos_weight has " + std::to_string(given) + " entries; it must have 1 or one per entry of the last axis, " +
-           std::to_string(channels);
+    return "pos_weight has " + to_string(given) + " entries; it must have 1 or one per entry of the last axis, " +
+           to_string(channels);
   });
   const auto bad = [](double w) { return !(w >= 0) || std::isinf(w); };
   attend::require<OptionError>(std::none_of(o.pos_weight.begin(), o.pos_weight.end(), bad), name,

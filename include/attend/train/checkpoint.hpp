@@ -53,7 +53,7 @@ class Checkpoint {
       sum = checksum(sum, name, bytes);
       writer.add(name, std::move(bytes));
     }
-    writer.metadata("format", format).metadata("checksum", std::to_string(sum)).write(path);
+    writer.metadata("format", format).metadata("checksum", to_string(sum)).write(path);
   }
   /// Sets every part, or none: FileError if the file is damaged, is no checkpoint, or does not hold exactly these parts
   /// with these shapes.
@@ -63,7 +63,7 @@ class Checkpoint {
     for (const Part& part : parts_) commits.push_back(part.stage(state));
     const auto unread = state.unread();
     state.require(unread.empty(), [&] {
-      std::string text = "holds " + std::to_string(unread.size()) + " arrays that this run has no place for:";
+      std::string text = "holds " + to_string(unread.size()) + " arrays that this run has no place for:";
       for (std::size_t i = 0; i < unread.size() && i < 5; ++i) text += " \"" + State::printable(unread[i]) + '"';
       return text;
     });
@@ -112,7 +112,7 @@ class Checkpoint {
                         const T value = static_cast<T>(stored);
                         if constexpr (std::is_integral_v<T>)
                           from.require(static_cast<Stored>(value) == stored,
-                                       [&] { return name + " is " + std::to_string(stored) + ", which does not fit"; });
+                                       [&] { return name + " is " + to_string(stored) + ", which does not fit"; });
                         return replace(number, value);
                       }});
   }
@@ -206,7 +206,7 @@ class Checkpoint {
     }
     std::uint64_t sum = 0;
     for (const auto& [name, array] : state.arrays()) sum = checksum(sum, name, in_file_order(array));
-    state.require(std::to_string(sum) == text("checksum"),
+    state.require(to_string(sum) == text("checksum"),
                   [] { return "is damaged: its contents do not give its checksum; nothing was loaded"; });
     return state;
   }

@@ -15,12 +15,12 @@ namespace detail {
 inline void check_options(const CrossEntropyOptions& o, Index classes) {
   const auto bad = [](double w) { return !(w >= 0) || std::isinf(w); };
   require<OptionError>(o.label_smoothing >= 0 && o.label_smoothing <= 1, "cross_entropy", [&] {
-    return "label_smoothing is " + std::to_string(o.label_smoothing) + "; it must lie in [0, 1]";
+    return "label_smoothing is " + to_string(o.label_smoothing) + "; it must lie in [0, 1]";
   });
   require<OptionError>(o.class_weights.empty() || static_cast<Index>(o.class_weights.size()) == classes,
                        "cross_entropy", [&] {
-                         return "class_weights has " + std::to_string(o.class_weights.size()) +
-                                " entries; logits have " + std::to_string(classes) + " classes";
+                         return "class_weights has " + to_string(o.class_weights.size()) + " entries; logits have " +
+                                to_string(classes) + " classes";
                        });
   require<OptionError>(std::none_of(o.class_weights.begin(), o.class_weights.end(), bad), "cross_entropy",
                        [] { return "class_weights holds a weight that is negative or not finite"; });
@@ -44,8 +44,8 @@ Variable<S, 0> cross_entropy_of_labels(const Variable<S, R>& logits, const Varia
     const Index y = static_cast<Index>(labels.data()[r]);
     if (y == o.ignore_index) continue;
     op.require(y >= 0 && y < classes, [&] {
-      return "labels hold " + std::to_string(y) + " at position " + std::to_string(r) + "; labels must lie in [0, " +
-             std::to_string(classes) + ") or be ignore_index = " + std::to_string(o.ignore_index);
+      return "labels hold " + to_string(y) + " at position " + to_string(r) + "; labels must lie in [0, " +
+             to_string(classes) + ") or be ignore_index = " + to_string(o.ignore_index);
     });
     divisor += weights ? double(weights.get()[y]) : 1;
   }

@@ -76,7 +76,7 @@ class DataLoader {
       : plan_(std::make_shared<Plan>(Plan{std::move(dataset), options, rng.split(), std::move(augmentation)})) {
     const auto check = [](const char* what, Index value, Index least) {
       require<OptionError>(value >= least, "DataLoader", [&] {
-        return std::string(what) + " is " + std::to_string(value) + "; it must be at least " + std::to_string(least);
+        return std::string(what) + " is " + to_string(value) + "; it must be at least " + to_string(least);
       });
     };
     check("batch_size", options.batch_size, 1);
@@ -206,9 +206,9 @@ class DataLoader {
     Epoch(std::shared_ptr<const Plan> plan, Index number, Index first_batch)
         : plan_(std::move(plan)), samples_(plan_->stream(std::max<Index>(number, 0), 1)), given_(first_batch) {
       require<OptionError>(number >= 0, "DataLoader",
-                           [&] { return "epoch is " + std::to_string(number) + "; it must be at least 0"; });
+                           [&] { return "epoch is " + to_string(number) + "; it must be at least 0"; });
       require<OptionError>(first_batch >= 0 && first_batch <= plan_->batches(), "DataLoader", [&] {
-        return "first_batch is " + std::to_string(first_batch) + "; an epoch has " + std::to_string(plan_->batches()) +
+        return "first_batch is " + to_string(first_batch) + "; an epoch has " + to_string(plan_->batches()) +
                " batches";
       });
       order_ = plan_->order(number);

@@ -37,7 +37,7 @@ Variable<S, 0> dice(const Variable<S, R>& x, const Targets& targets, const DiceO
   const T t = detail::as_target(targets);
   Operation<S> op("dice", x, t);
   require<OptionError>(o.smooth > 0 && std::isfinite(o.smooth), "dice", [&] {
-    return "smooth is " + std::to_string(o.smooth) + "; it must be positive, or an absent class gives 0 / 0";
+    return "smooth is " + to_string(o.smooth) + "; it must be positive, or an absent class gives 0 / 0";
   });
   const Index batch = x.dim(0), channels = x.dim(-1), rows = channels == 0 ? 0 : x.size() / channels;
   if constexpr (labelled) {
@@ -49,8 +49,8 @@ Variable<S, 0> dice(const Variable<S, R>& x, const Targets& targets, const DiceO
     for (Index r = 0; r < rows; ++r) {
       const Index y = static_cast<Index>(t.data()[r]);
       op.require((y >= 0 && y < limit) || y == o.ignore_index, [&] {
-        return "labels hold " + std::to_string(y) + " at position " + std::to_string(r) + "; labels must lie in [0, " +
-               std::to_string(limit) + ") or be ignore_index = " + std::to_string(o.ignore_index);
+        return "labels hold " + to_string(y) + " at position " + to_string(r) + "; labels must lie in [0, " +
+               to_string(limit) + ") or be ignore_index = " + to_string(o.ignore_index);
       });
     }
   } else {

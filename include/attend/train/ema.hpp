@@ -24,14 +24,14 @@ class Ema {
   explicit Ema(const Model& model, const EmaOptions& options = {}) : options_(options) {
     const auto in_unit = [](const char* what, double v) {
       attend::require<OptionError>(v >= 0 && v <= 1, "Ema", [&] {
-        return std::string(what) + " is " + std::to_string(v) + "; it must lie in [0, 1]";
+        return std::string(what) + " is " + to_string(v) + "; it must lie in [0, 1]";
       });
     };
     in_unit("decay", options.decay);
     in_unit("min_decay", options.min_decay);
     attend::require<OptionError>(options.warmup_gamma > 0 && options.warmup_power > 0, "Ema", [&] {
-      return "warmup_gamma is " + std::to_string(options.warmup_gamma) + " and warmup_power " +
-             std::to_string(options.warmup_power) + "; both must be positive";
+      return "warmup_gamma is " + to_string(options.warmup_gamma) + " and warmup_power " +
+             to_string(options.warmup_power) + "; both must be positive";
     });
     for (const auto& p : parameters<S>(model))
       values_.emplace(p.name, std::vector<S>(p->data(), p->data() + p->size()));
@@ -98,7 +98,7 @@ class Ema {
     const auto found = values_.find(name);
     attend::require<OptionError>(
         found != values_.end() && static_cast<Index>(found->second.size()) == size, "Ema",
-        [&] { return name + " with " + std::to_string(size) + " elements is not in the model that was averaged"; });
+        [&] { return name + " with " + to_string(size) + " elements is not in the model that was averaged"; });
     return found->second;
   }
   template <class Ref>

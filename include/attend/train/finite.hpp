@@ -15,7 +15,7 @@ struct TrainingError : Error {
 /// so that the model keeps its last good values.
 inline void require_finite(double loss, Index step) {
   require<TrainingError>(std::isfinite(loss), "train", [&] {
-    return "the loss of step " + std::to_string(step) + " is " + std::to_string(loss) +
+    return "the loss of step " + to_string(step) + " is " + to_string(loss) +
            "; the model is as the step before left it (a lower learning rate, clip_grad_norm or a look at the data "
            "may help)";
   });
@@ -23,7 +23,7 @@ inline void require_finite(double loss, Index step) {
 /// The same for the norm of the gradients, as clip_grad_norm gives it: they can overflow where the loss does not.
 inline void require_finite_gradients(double norm, Index step) {
   require<TrainingError>(std::isfinite(norm), "train", [&] {
-    return "the gradients of step " + std::to_string(step) + " have the norm " + std::to_string(norm) +
+    return "the gradients of step " + to_string(step) + " have the norm " + to_string(norm) +
            "; the model is as the step before left it (a lower learning rate or a look at the data may help)";
   });
 }

@@ -24,15 +24,14 @@ Index count_correct(const Scores& scores, const Labels& labels, Index k = 1) {
     return "labels have shape " + to_string(y.shape()) + "; scores " + to_string(x.shape()) + " need one per row";
   });
   const Index classes = x.dim(-1);
-  require<OptionError>(k >= 1 && (k <= classes || y.size() == 0), "accuracy", [&] {
-    return "k is " + std::to_string(k) + "; it must lie in [1, " + std::to_string(classes) + "]";
-  });
+  require<OptionError>(k >= 1 && (k <= classes || y.size() == 0), "accuracy",
+                       [&] { return "k is " + to_string(k) + "; it must lie in [1, " + to_string(classes) + "]"; });
   Index correct = 0;
   for (Index r = 0; r < y.size(); ++r) {
     const Index label = static_cast<Index>(y.data()[r]);
     require(label >= 0 && label < classes, "accuracy", [&] {
-      return "labels hold " + std::to_string(label) + " at position " + std::to_string(r) +
-             "; labels must lie in [0, " + std::to_string(classes) + ")";
+      return "labels hold " + to_string(label) + " at position " + to_string(r) + "; labels must lie in [0, " +
+             to_string(classes) + ")";
     });
     const auto* row = x.data() + r * classes;
     Index before = 0;
@@ -87,8 +86,7 @@ class ConfusionMatrix {
   void add(Index label, Index predicted, Index times = 1) {
     const auto check = [&](const char* what, Index c) {
       require(c >= 0 && c < classes(), "ConfusionMatrix", [&] {
-        return std::string(what) + " is " + std::to_string(c) + "; it must lie in [0, " + std::to_string(classes()) +
-               ")";
+        return std::string(what) + " is " + to_string(c) + "; it must lie in [0, " + to_string(classes()) + ")";
       });
     };
     check("label", label);
@@ -143,26 +141,26 @@ class ConfusionMatrix {
   /// A table with the recall of each class in the last column. `names` is empty or has one name per class.
   void print(std::ostream& out, const std::vector<std::string>& names = {}) const {
     require<OptionError>(names.empty() || static_cast<Index>(names.size()) == classes(), "ConfusionMatrix", [&] {
-      return "there are " + std::to_string(names.size()) + " names for " + std::to_string(classes()) + " classes";
+      return "there are " + to_string(names.size()) + " names for " + to_string(classes()) + " classes";
     });
-    const auto name = [&](Index c) { return names.empty() ? std::to_string(c) : names[static_cast<std::size_t>(c)]; };
+    const auto name = [&](Index c) { return names.empty() ? to_string(c) : names[static_cast<std::size_t>(c)]; };
     std::size_t left = 5, cell = 1;
     for (Index a = 0; a < classes(); ++a) {
       left = std::max(left, name(a).size());
-      for (Index b = 0; b < classes(); ++b) cell = std::max(cell, std::to_string(counts_(a, b)).size());
+      for (Index b = 0; b < classes(); ++b) cell = std::max(cell, to_string(counts_(a, b)).size());
     }
-    cell = std::max(cell, std::to_string(classes() - 1).size());
+    cell = std::max(cell, to_string(classes() - 1).size());
     const auto pad = [&](const std::string& text, std::size_t width) {
       out << std::string(width > text.size() ? width - text.size() : 0, ' ') << text;
     };
     pad("", left);
-    for (Index b = 0; b < classes(); ++b) out << ' ', pad(std::to_string(b), cell);
+    for (Index b = 0; b < classes(); ++b) out << ' ', pad(to_string(b), cell);
     out << "  recall\n";
     for (Index a = 0; a < classes(); ++a) {
       pad(name(a), left);
-      for (Index b = 0; b < classes(); ++b) out << ' ', pad(std::to_string(counts_(a, b)), cell);
+      for (Index b = 0; b < classes(); ++b) out << ' ', pad(to_string(counts_(a, b)), cell);
       const double percent = std::round(recall(a) * 1000) / 10;
-      std::string text = std::isnan(percent) ? "-" : std::to_string(percent);
+      std::string text = std::isnan(percent) ? "-" : to_string(percent);
       if (text.size() > 1) text = text.substr(0, text.find('.') + 2) + " %";
       out << "  ", pad(text, 6), out << '\n';
     }
@@ -171,12 +169,12 @@ class ConfusionMatrix {
  private:
   static Index checked(Index classes) {
     require<OptionError>(classes >= 1 && classes <= 65536, "ConfusionMatrix",
-                         [&] { return "classes is " + std::to_string(classes) + "; it must lie in [1, 65536]"; });
+                         [&] { return "classes is " + to_string(classes) + "; it must lie in [1, 65536]"; });
     return classes;
   }
   Index at(Index label, Index predicted) const {
     require(label >= 0 && label < classes() && predicted >= 0 && predicted < classes(), "ConfusionMatrix",
-            [&] { return "class " + std::to_string(label) + " is not one of " + std::to_string(classes()); });
+            [&] { return "class " + to_string(label) + " is not one of " + to_string(classes()); });
     return counts_(label, predicted);
   }
   template <class Counts>

@@ -30,7 +30,7 @@ class Optimizer {
       : rule_(options), learning_rate_(options.learning_rate), groups_(options.groups) {
     const auto check = [](const char* what, double value) {
       attend::require<OptionError>(value >= 0 && std::isfinite(value), Rule::name, [&] {
-        return std::string(what) + " is " + std::to_string(value) + "; it must be finite and not negative";
+        return std::string(what) + " is " + to_string(value) + "; it must be finite and not negative";
       });
     };
     check("learning_rate", options.learning_rate);
@@ -48,7 +48,7 @@ class Optimizer {
       check("learning_rate_scale of a group", groups_[g].learning_rate_scale);
       check("weight_decay of a group", groups_[g].weight_decay.value_or(0));
       attend::require<OptionError>(matched[g] > 0, Rule::name, [&] {
-        return "groups[" + std::to_string(g) + "] matches no parameter; the first are " + first_names(all);
+        return "groups[" + to_string(g) + "] matches no parameter; the first are " + first_names(all);
       });
     }
   }
@@ -85,7 +85,7 @@ class Optimizer {
   /// For the next steps; groups scale it.
   void set_learning_rate(double rate) {
     attend::require<OptionError>(rate >= 0 && std::isfinite(rate), Rule::name, [&] {
-      return "learning_rate is " + std::to_string(rate) + "; it must be finite and not negative";
+      return "learning_rate is " + to_string(rate) + "; it must be finite and not negative";
     });
     learning_rate_ = rate;
   }
@@ -147,7 +147,7 @@ class Optimizer {
   };
   bool matches(std::size_t group, const std::string& name, const std::vector<Index>& shape) const {
     attend::require<OptionError>(static_cast<bool>(groups_[group].matches), Rule::name, [&] {
-      return "groups[" + std::to_string(group) + "].matches is empty; it picks the group's parameters";
+      return "groups[" + to_string(group) + "].matches is empty; it picks the group's parameters";
     });
     return groups_[group].matches(name, shape);
   }
@@ -163,7 +163,7 @@ class Optimizer {
     if (state.slots.empty()) state.slots.assign(rule_.slots().size(), std::vector<S>(count));
     for (const auto& slot : state.slots)
       attend::require<OptionError>(slot.size() == count, Rule::name, [&] {
-        return name + " has " + std::to_string(count) + " elements; its state has " + std::to_string(slot.size());
+        return name + " has " + to_string(count) + " elements; its state has " + to_string(slot.size());
       });
     return state;
   }

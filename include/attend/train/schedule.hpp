@@ -27,12 +27,12 @@ class Schedule {
 namespace detail {
 inline void require_rate(const char* schedule, const char* what, double rate) {
   require<OptionError>(rate >= 0 && std::isfinite(rate), schedule, [&] {
-    return std::string(what) + " is " + std::to_string(rate) + "; it must be finite and not negative";
+    return std::string(what) + " is " + to_string(rate) + "; it must be finite and not negative";
   });
 }
 inline void require_steps(const char* schedule, const char* what, Index steps, Index least = 1) {
   require<OptionError>(steps >= least, schedule, [&] {
-    return std::string(what) + " is " + std::to_string(steps) + "; it must be at least " + std::to_string(least);
+    return std::string(what) + " is " + to_string(steps) + "; it must be at least " + to_string(least);
   });
 }
 /// From a at 0 to b at 1 along half a cosine.
@@ -108,12 +108,11 @@ class OneCycleSchedule {
     const char* name = "OneCycleSchedule";
     detail::require_rate(name, "max_learning_rate", o.max_learning_rate);
     detail::require_steps(name, "total_steps", o.total_steps, 2);
-    require<OptionError>(o.warmup_share >= 0 && o.warmup_share <= 1, name, [&] {
-      return "warmup_share is " + std::to_string(o.warmup_share) + "; it must lie in [0, 1]";
-    });
+    require<OptionError>(o.warmup_share >= 0 && o.warmup_share <= 1, name,
+                         [&] { return "warmup_share is " + to_string(o.warmup_share) + "; it must lie in [0, 1]"; });
     require<OptionError>(o.div_factor > 0 && o.final_div_factor > 0, name, [&] {
-      return "div_factor is " + std::to_string(o.div_factor) + " and final_div_factor " +
-             std::to_string(o.final_div_factor) + "; both must be positive";
+      return "div_factor is " + to_string(o.div_factor) + " and final_div_factor " + to_string(o.final_div_factor) +
+             "; both must be positive";
     });
     detail::require_rate(name, "base_momentum", o.base_momentum);
     detail::require_rate(name, "max_momentum", o.max_momentum);
@@ -155,7 +154,7 @@ class LinearWarmup {
   LinearWarmup(const LinearWarmupOptions& options, Schedule then) : options_(options), then_(std::move(then)) {
     detail::require_steps("LinearWarmup", "steps", options.steps, 0);
     require<OptionError>(options.start_factor >= 0 && options.start_factor <= 1, "LinearWarmup", [&] {
-      return "start_factor is " + std::to_string(options.start_factor) + "; it must lie in [0, 1]";
+      return "start_factor is " + to_string(options.start_factor) + "; it must lie in [0, 1]";
     });
   }
   double at(Index step) const {

@@ -56,7 +56,7 @@ class State {
     require(found.type == type_of<T>(), [&] { return '"' + printable(name) + "\" has another type than expected"; });
     std::vector<T> values(found.bytes.size() / sizeof(T));
     require(count < 0 || static_cast<Index>(values.size()) == count, [&] {
-      return '"' + printable(name) + "\" has " + std::to_string(values.size()) + " elements; " + std::to_string(count) +
+      return '"' + printable(name) + "\" has " + to_string(values.size()) + " elements; " + to_string(count) +
              " were expected";
     });
     if (!values.empty()) std::memcpy(values.data(), found.bytes.data(), found.bytes.size());

@@ -26,8 +26,8 @@ struct EfficientChannelAttentionOptions {
 inline Index efficient_channel_kernel(Index channels, double gamma = 2, double beta = 1) {
   require<OptionError>(channels > 0 && gamma > 0 && std::isfinite(gamma) && std::isfinite(beta),
                        "efficient_channel_kernel", [&] {
-                         return "channels = " + std::to_string(channels) + " and gamma = " + std::to_string(gamma) +
-                                " must be above 0, beta = " + std::to_string(beta) + " finite";
+                         return "channels = " + to_string(channels) + " and gamma = " + to_string(gamma) +
+                                " must be above 0, beta = " + to_string(beta) + " finite";
                        });
   const double t = std::abs(std::log(double(channels)) / std::log(2.0) + beta) / gamma;
   return std::max<Index>(Index(t) | 1, 3);
@@ -85,11 +85,11 @@ class EfficientChannelAttention : public Layer<EfficientChannelAttention<S>> {
     const Index reduced = detail::reduced_channels("EfficientChannelAttention", o, 0.9);
     require<OptionError>(
         o.kernel_size == 0 || (o.kernel_size > 0 && o.kernel_size % 2 == 1), "EfficientChannelAttention",
-        [&] { return "kernel_size = " + std::to_string(o.kernel_size) + " must be odd, or 0 to be chosen"; });
+        [&] { return "kernel_size = " + to_string(o.kernel_size) + " must be odd, or 0 to be chosen"; });
     Conv1dOptions conv = along_channels(o, 1, o.bias);
     require<OptionError>(!o.circular || conv.kernel_size / 2 <= o.channels, "EfficientChannelAttention", [&] {
-      return "kernel_size = " + std::to_string(conv.kernel_size) + " reaches more than once around the circle of " +
-             std::to_string(o.channels) + " channels";
+      return "kernel_size = " + to_string(conv.kernel_size) + " reaches more than once around the circle of " +
+             to_string(o.channels) + " channels";
     });
     if (o.mlp) conv.out_channels = reduced, conv.kernel_size = 1, conv.padding = 0, conv.bias = true;
     return conv;

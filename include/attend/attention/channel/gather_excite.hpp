@@ -53,8 +53,8 @@ class GatherExcite : public Layer<GatherExcite<S>> {
     template <class Self, class Visit>
     static void children(Self& self, Visit&& visit) {
       for (std::size_t i = 0; i < self.convs.size(); ++i) {
-        visit("conv" + std::to_string(i + 1), self.convs[i]);
-        if (!self.norms.empty()) visit("norm" + std::to_string(i + 1), self.norms[i]);
+        visit("conv" + to_string(i + 1), self.convs[i]);
+        if (!self.norms.empty()) visit("norm" + to_string(i + 1), self.norms[i]);
       }
     }
     std::vector<Conv2d<S>> convs;
@@ -67,7 +67,7 @@ class GatherExcite : public Layer<GatherExcite<S>> {
     const Index reduced = detail::reduced_channels("GatherExcite", options);
     require<OptionError>(
         options.extent >= 0 && options.extent < Index(1) << 20 && options.extent % 2 == 0, "GatherExcite",
-        [&] { return "extent = " + std::to_string(options.extent) + " must be even, or 0 for the whole map"; });
+        [&] { return "extent = " + to_string(options.extent) + " must be even, or 0 for the whole map"; });
     if (options.extra_params) add_convolutions(rng);
     if (options.mlp) {
       ConvMlpOptions mlp;

@@ -43,7 +43,7 @@ class GlobalResponseNorm : public Layer<GlobalResponseNorm<S>> {
  private:
   static const GlobalResponseNormOptions& checked(const GlobalResponseNormOptions& o) {
     require<OptionError>(o.channels > 0 && o.eps > 0, "GlobalResponseNorm", [&] {
-      return "channels = " + std::to_string(o.channels) + " and eps = " + std::to_string(o.eps) + " must be above 0";
+      return "channels = " + to_string(o.channels) + " and eps = " + to_string(o.eps) + " must be above 0";
     });
     return o;
   }

@@ -10,8 +10,7 @@ ATTEND_BEGIN
 /// step more when that falls below round_limit times the value.
 inline Index make_divisible(double value, Index divisor = 8, Index minimum = 0, double round_limit = 0.9) {
   require<OptionError>(divisor > 0 && std::isfinite(value) && std::abs(value) < 1e15, "make_divisible", [&] {
-    return "divisor = " + std::to_string(divisor) + " must be above 0 and value = " + std::to_string(value) +
-           " a channel count";
+    return "divisor = " + to_string(divisor) + " must be above 0 and value = " + to_string(value) + " a channel count";
   });
   const Index multiple = Index(value + double(divisor) / 2) / divisor * divisor;
   const Index made = std::max(minimum > 0 ? minimum : divisor, multiple);
@@ -29,7 +28,7 @@ namespace detail {
 /// channels / reduction, rounded down. Throws OptionError, in the layer's name, if nothing is left.
 inline Index divided_channels(const char* layer, Index channels, Index reduction) {
   require<OptionError>(channels > 0 && reduction > 0 && channels / reduction > 0, layer, [&] {
-    return "reduction = " + std::to_string(reduction) + " leaves nothing of channels = " + std::to_string(channels);
+    return "reduction = " + to_string(reduction) + " leaves nothing of channels = " + to_string(channels);
   });
   return channels / reduction;
 }
@@ -37,9 +36,9 @@ inline Index divided_channels(const char* layer, Index channels, Index reduction
 template <class Options>
 void check_reduction(const char* layer, const Options& o) {
   require<OptionError>(o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, layer, [&] {
-    return "channels = " + std::to_string(o.channels) + ", rd_ratio = " + std::to_string(o.rd_ratio) +
-           " and rd_divisor = " + std::to_string(o.rd_divisor) +
-           " must be above 0, rd_channels = " + std::to_string(o.rd_channels) + " not below";
+    return "channels = " + to_string(o.channels) + ", rd_ratio = " + to_string(o.rd_ratio) +
+           " and rd_divisor = " + to_string(o.rd_divisor) +
+           " must be above 0, rd_channels = " + to_string(o.rd_channels) + " not below";
   });
 }
 /// The hidden width of a gate: o.rd_channels, or what make_divisible leaves of o.channels o.rd_ratio.

@@ -64,8 +64,7 @@ class ResidualEncoding : public Layer<ResidualEncoding<S>> {
  private:
   static const ResidualEncodingOptions& checked(const ResidualEncodingOptions& o) {
     require<OptionError>(o.channels > 0 && o.codewords > 0, "ResidualEncoding", [&] {
-      return "channels = " + std::to_string(o.channels) + " and codewords = " + std::to_string(o.codewords) +
-             " must be above 0";
+      return "channels = " + to_string(o.channels) + " and codewords = " + to_string(o.codewords) + " must be above 0";
     });
     return o;
   }

@@ -81,14 +81,14 @@ class SelectiveKernel : public Layer<SelectiveKernel<S>> {
   static SelectiveKernelOptions completed(SelectiveKernelOptions o) {
     const Index paths = static_cast<Index>(o.kernel_sizes.size());
     require<OptionError>(o.channels > 0 && o.out_channels >= 0 && o.groups > 0, "SelectiveKernel", [&] {
-      return "channels = " + std::to_string(o.channels) + " and groups = " + std::to_string(o.groups) +
-             " must be above 0, out_channels = " + std::to_string(o.out_channels) + " not below";
+      return "channels = " + to_string(o.channels) + " and groups = " + to_string(o.groups) +
+             " must be above 0, out_channels = " + to_string(o.out_channels) + " not below";
     });
     for (const Index k : o.kernel_sizes)
       require<OptionError>(k >= 3 && k % 2 == 1, "SelectiveKernel",
-                           [&] { return "a kernel size is " + std::to_string(k) + "; each must be odd, at least 3"; });
+                           [&] { return "a kernel size is " + to_string(k) + "; each must be odd, at least 3"; });
     require<OptionError>(paths > 0 && (!o.split_input || o.channels % paths == 0), "SelectiveKernel", [&] {
-      return std::to_string(paths) + " paths must be at least one and divide channels = " + std::to_string(o.channels) +
+      return to_string(paths) + " paths must be at least one and divide channels = " + to_string(o.channels) +
              ", or split_input be false";
     });
     if (o.out_channels == 0) o.out_channels = o.channels;

@@ -9,7 +9,7 @@ namespace detail {
 /// A depthwise convolution along the rows (a column of `kernel_size` taps) or along the columns of strip means.
 inline Conv2dOptions strip_convolution(const char* layer, Index channels, Index kernel_size, bool bias, bool of_rows) {
   require<OptionError>(channels > 0 && kernel_size > 0 && kernel_size % 2 == 1, layer, [&] {
-    return "channels = " + std::to_string(channels) + " must be above 0, kernel_size = " + std::to_string(kernel_size) +
+    return "channels = " + to_string(channels) + " must be above 0, kernel_size = " + to_string(kernel_size) +
            " odd and above 0";
   });
   Conv2dOptions conv;

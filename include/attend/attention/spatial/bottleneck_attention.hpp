@@ -93,12 +93,12 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
  private:
   static BottleneckAttentionOptions completed(BottleneckAttentionOptions o) {
     require<OptionError>(o.channels > 0 && o.height > 0 && o.width > 0, "BottleneckAttention", [&] {
-      return "channels = " + std::to_string(o.channels) + ", height = " + std::to_string(o.height) +
-             " and width = " + std::to_string(o.width) + " must be above 0";
+      return "channels = " + to_string(o.channels) + ", height = " + to_string(o.height) +
+             " and width = " + to_string(o.width) + " must be above 0";
     });
     detail::complete_heads("BottleneckAttention", o);
     require<OptionError>(o.stride == 1 || o.stride == 2, "BottleneckAttention",
-                         [&] { return "stride = " + std::to_string(o.stride) + " must be 1 or 2"; });
+                         [&] { return "stride = " + to_string(o.stride) + " must be 1 or 2"; });
     return o;
   }
   BottleneckAttentionOptions options_;

@@ -53,8 +53,7 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto& o = options_;
     require(x.dim(3) == o.channels && x.dim(1) > 0 && x.dim(2) > 0, "CooccurrentAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; it must have positions and channels = " + std::to_string(o.channels);
+      return "x has shape " + to_string(x.shape()) + "; it must have positions and channels = " + to_string(o.channels);
     });
     AvgPoolOptions pool;
     pool.kernel_size = 3, pool.stride = 2, pool.padding = 1, pool.count_include_pad = false;
@@ -91,15 +90,14 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
  private:
   Index heads_width() const { return options_.num_heads * options_.key_channels; }
   static const CooccurrentAttentionOptions& checked(const CooccurrentAttentionOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.num_heads > 0 && o.key_channels > 0 && o.value_channels > 0, "CooccurrentAttention", [&] {
-          return "channels = " + std::to_string(o.channels) + ", num_heads = " + std::to_string(o.num_heads) +
-                 ", key_channels = " + std::to_string(o.key_channels) +
-                 " and value_channels = " + std::to_string(o.value_channels) + " must be above 0";
-        });
+    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.key_channels > 0 && o.value_channels > 0,
+                         "CooccurrentAttention", [&] {
+                           return "channels = " + to_string(o.channels) + ", num_heads = " + to_string(o.num_heads) +
+                                  ", key_channels = " + to_string(o.key_channels) +
+                                  " and value_channels = " + to_string(o.value_channels) + " must be above 0";
+                         });
     require<OptionError>(o.num_mixtures > 0 && o.key_channels % o.num_mixtures == 0, "CooccurrentAttention", [&] {
-      return "num_mixtures = " + std::to_string(o.num_mixtures) +
-             " must divide key_channels = " + std::to_string(o.key_channels);
+      return "num_mixtures = " + to_string(o.num_mixtures) + " must divide key_channels = " + to_string(o.key_channels);
     });
     detail::check_probability("CooccurrentAttention", o.dropout);
     return o;

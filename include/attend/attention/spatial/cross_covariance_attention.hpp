@@ -40,8 +40,7 @@ class CrossCovarianceAttention : public Layer<CrossCovarianceAttention<S>> {
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
     const Index C = options_.channels, heads = options_.num_heads, dim = C / heads;
     require(x.dim(2) == C && x.dim(1) > 0, "CrossCovarianceAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; it must have positions and, last, channels = " + std::to_string(C);
+      return "x has shape " + to_string(x.shape()) + "; it must have positions and, last, channels = " + to_string(C);
     });
     const auto qkv = qkv_(x);
     const auto channels = [&](Index first) {  // (batch, head_dim, heads, positions)

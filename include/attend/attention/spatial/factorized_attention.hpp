@@ -115,14 +115,14 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
     for (const auto& window : o.windows) {
       require<OptionError>(
           window.kernel_size > 0 && window.kernel_size % 2 == 1 && window.num_heads > 0, "FactorizedAttention", [&] {
-            return "a window has kernel_size = " + std::to_string(window.kernel_size) +
-                   " and num_heads = " + std::to_string(window.num_heads) + "; the first must be odd, both above 0";
+            return "a window has kernel_size = " + to_string(window.kernel_size) +
+                   " and num_heads = " + to_string(window.num_heads) + "; the first must be odd, both above 0";
           });
       heads += window.num_heads;
     }
     require<OptionError>(o.windows.empty() || heads == o.num_heads, "FactorizedAttention", [&] {
-      return "the windows have " + std::to_string(heads) +
-             " heads; together they must be num_heads = " + std::to_string(o.num_heads);
+      return "the windows have " + to_string(heads) +
+             " heads; together they must be num_heads = " + to_string(o.num_heads);
     });
     detail::check_probability("FactorizedAttention", o.proj_drop, "proj_drop");
     return o;

@@ -7,7 +7,7 @@ namespace detail {
 /// Throws OptionError, in the layer's name, unless the heads divide the channels.
 inline void check_heads(const char* layer, Index channels, Index num_heads) {
   require<OptionError>(channels > 0 && num_heads > 0 && channels % num_heads == 0, layer, [&] {
-    return "num_heads = " + std::to_string(num_heads) + " must divide channels = " + std::to_string(channels);
+    return "num_heads = " + to_string(num_heads) + " must divide channels = " + to_string(channels);
   });
 }
 /// Fills in the channels and heads of BoTNet's attention, halo attention and lambda layers as timm does: as many channels
@@ -16,17 +16,16 @@ inline void check_heads(const char* layer, Index channels, Index num_heads) {
 template <class Options>
 void complete_heads(const char* layer, Options& o) {
   if (o.out_channels == 0) o.out_channels = o.channels;
-  require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0,
-                       layer, [&] {
-                         return "channels = " + std::to_string(o.channels) +
-                                " must be above 0 and num_heads = " + std::to_string(o.num_heads) +
-                                " divide out_channels = " + std::to_string(o.out_channels);
-                       });
+  require<OptionError>(
+      o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0, layer, [&] {
+        return "channels = " + to_string(o.channels) + " must be above 0 and num_heads = " + to_string(o.num_heads) +
+               " divide out_channels = " + to_string(o.out_channels);
+      });
   if (o.dim_head == 0) o.dim_head = make_divisible(double(o.out_channels) * o.qk_ratio) / o.num_heads;
   require<OptionError>(o.dim_head > 0, layer, [&] {
-    return "dim_head = " + std::to_string(o.dim_head) +
-           " must be above 0, with out_channels = " + std::to_string(o.out_channels) +
-           ", qk_ratio = " + std::to_string(o.qk_ratio) + " and num_heads = " + std::to_string(o.num_heads);
+    return "dim_head = " + to_string(o.dim_head) +
+           " must be above 0, with out_channels = " + to_string(o.out_channels) +
+           ", qk_ratio = " + to_string(o.qk_ratio) + " and num_heads = " + to_string(o.num_heads);
   });
 }
 

@@ -96,22 +96,22 @@ class MultiScaleLinearAttention : public Layer<MultiScaleLinearAttention<S>> {
   Index all_heads() const { return options_.num_heads * (1 + Index(options_.scales.size())); }
   static MultiScaleLinearAttentionOptions completed(MultiScaleLinearAttentionOptions o) {
     if (o.out_channels == 0) o.out_channels = o.channels;
-    require<OptionError>(
-        o.channels > 0 && o.out_channels > 0 && o.dim > 0 && o.num_heads >= 0 && o.heads_ratio > 0 &&
-            o.heads_ratio < 1e6,
-        "MultiScaleLinearAttention", [&] {
-          return "channels = " + std::to_string(o.channels) + ", out_channels = " + std::to_string(o.out_channels) +
-                 ", dim = " + std::to_string(o.dim) + " and heads_ratio = " + std::to_string(o.heads_ratio) +
-                 " must be above 0, num_heads = " + std::to_string(o.num_heads) + " not below";
-        });
+    require<OptionError>(o.channels > 0 && o.out_channels > 0 && o.dim > 0 && o.num_heads >= 0 && o.heads_ratio > 0 &&
+                             o.heads_ratio < 1e6,
+                         "MultiScaleLinearAttention", [&] {
+                           return "channels = " + to_string(o.channels) +
+                                  ", out_channels = " + to_string(o.out_channels) + ", dim = " + to_string(o.dim) +
+                                  " and heads_ratio = " + to_string(o.heads_ratio) +
+                                  " must be above 0, num_heads = " + to_string(o.num_heads) + " not below";
+                         });
     if (o.num_heads == 0) o.num_heads = Index(double(o.channels / o.dim) * o.heads_ratio);
     require<OptionError>(o.num_heads > 0, "MultiScaleLinearAttention", [&] {
-      return "dim = " + std::to_string(o.dim) + " and heads_ratio = " + std::to_string(o.heads_ratio) +
-             " leave no head of channels = " + std::to_string(o.channels);
+      return "dim = " + to_string(o.dim) + " and heads_ratio = " + to_string(o.heads_ratio) +
+             " leave no head of channels = " + to_string(o.channels);
     });
     for (const Index scale : o.scales)
       require<OptionError>(scale > 0 && scale % 2 == 1, "MultiScaleLinearAttention",
-                           [&] { return "a scale is " + std::to_string(scale) + "; it must be odd and above 0"; });
+                           [&] { return "a scale is " + to_string(scale) + "; it must be odd and above 0"; });
     return o;
   }
   static BatchNormOptions norm(Index channels) {

@@ -39,8 +39,7 @@ class QueryKeyValueMaps : public Layer<QueryKeyValueMaps<S>> {
   static Index reduced(const char* attention, Index channels, Index given) {
     const Index left = given == 0 ? channels / 8 : given;
     require<OptionError>(channels > 0 && left > 0, attention, [&] {
-      return "channels = " + std::to_string(channels) +
-             " must be above 0, and reduced_channels = " + std::to_string(left) +
+      return "channels = " + to_string(channels) + " must be above 0, and reduced_channels = " + to_string(left) +
              " too; by default it is an eighth of channels";
     });
     return left;

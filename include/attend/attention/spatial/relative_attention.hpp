@@ -64,9 +64,9 @@ class RelativeAttention : public Layer<RelativeAttention<S>> {
   static RelativeAttentionOptions completed(RelativeAttentionOptions o) {
     require<OptionError>(o.dim_head > 0 && o.channels > 0 && o.channels % o.dim_head == 0 && o.out_channels >= 0,
                          "RelativeAttention", [&] {
-                           return "dim_head = " + std::to_string(o.dim_head) +
-                                  " must be above 0 and divide channels = " + std::to_string(o.channels) +
-                                  ", out_channels = " + std::to_string(o.out_channels) + " not be below 0";
+                           return "dim_head = " + to_string(o.dim_head) +
+                                  " must be above 0 and divide channels = " + to_string(o.channels) +
+                                  ", out_channels = " + to_string(o.out_channels) + " not be below 0";
                          });
     detail::check_probability("RelativeAttention", o.attn_drop, "attn_drop");
     detail::check_probability("RelativeAttention", o.proj_drop, "proj_drop");

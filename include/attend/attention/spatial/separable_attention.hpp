@@ -54,7 +54,7 @@ class SeparableAttention : public Layer<SeparableAttention<S>> {
  private:
   static const SeparableAttentionOptions& checked(const SeparableAttentionOptions& o) {
     require<OptionError>(o.channels > 0, "SeparableAttention",
-                         [&] { return "channels = " + std::to_string(o.channels) + " must be above 0"; });
+                         [&] { return "channels = " + to_string(o.channels) + " must be above 0"; });
     detail::check_probability("SeparableAttention", o.attn_drop, "attn_drop");
     detail::check_probability("SeparableAttention", o.proj_drop, "proj_drop");
     return o;
