@@ -15,8 +15,33 @@ ATTEND_END
 #include "attend/simd/for_each_isa.hpp"
 
 ATTEND_BEGIN
-ATTEND_DISPATCH_AS(elementwise_forward, elementwise_forward)
-ATTEND_DISPATCH_AS(elementwise_backward, elementwise_backward)
+namespace detail {
+
+template <class... Pointers>
+using ElementwisePiece = void (*)(const void* function, Index size, Pointers... pointers);
+template <class S, class F>
+ElementwisePiece<const S*, S*> forward_piece() {
+  ATTEND_PICK(forward_piece<S, F>);
+}
+template <class S, class F>
+ElementwisePiece<const S*, const S*, S*> backward_piece() {
+  ATTEND_PICK(backward_piece<S, F>);
+}
+/// One loop over the units of work for all functions: what is compiled for each is the piece alone.
+template <class... Pointers>
+ATTEND_OUT_OF_LINE void in_pieces(ElementwisePiece<Pointers...> piece, const void* function, Index size,
+                                  Pointers... pointers) {
+  parallel_for(size, elementwise_grain,
+               [&](Index begin, Index end) { piece(function, end - begin, (pointers + begin)...); });
+}
+
+}  // namespace detail
+
+/// y[i] = f(x[i]);  y may be x
+template <class S, class F>
+void elementwise_forward(const F& f, Index size, const S* x, S* y) {
+  detail::in_pieces<const S*, S*>(detail::forward_piece<S, F>(), &f, size, x, y);
+}
 ATTEND_DISPATCH(add_scaled)
 ATTEND_END
 
@@ -34,31 +59,26 @@ struct OnVectors {
   static constexpr bool exists = true;
 };
 
-/// y[i] = f(x[i]);  y may be x
+/// y[i] = f(x[i])
 template <class S, class F>
-void elementwise_forward(const F& f, Index size, const S* x, S* y) {
-  parallel_for(size, elementwise_grain, [&](Index begin, Index end) {
-    const F g = f;  // its options in registers, whatever y may alias
-    if constexpr (Formula<F>::exists)
-      simd::map(
-          end - begin, y + begin, [&](const auto& v) { return Formula<F>::value(g, v); }, x + begin);
-    else
-      for (Index i = begin; i < end; ++i) y[i] = g.value(x[i]);
-  });
+void forward_piece(const void* function, Index size, const S* x, S* y) {
+  const F f = *static_cast<const F*>(function);  // its options in registers, whatever y may alias
+  if constexpr (Formula<F>::exists)
+    simd::map(
+        size, y, [&](const auto& v) { return Formula<F>::value(f, v); }, x);
+  else
+    for (Index i = 0; i < size; ++i) y[i] = f.value(x[i]);
 }
 
 /// dx[i] += dy[i] f'(saved[i])
 template <class S, class F>
-void elementwise_backward(const F& f, Index size, const S* saved, const S* dy, S* dx) {
-  parallel_for(size, elementwise_grain, [&](Index begin, Index end) {
-    const F g = f;
-    if constexpr (Formula<F>::exists)
-      simd::map_add(
-          end - begin, dx + begin, [&](const auto& up, const auto& s) { return up * Formula<F>::derivative(g, s); },
-          dy + begin, saved + begin);
-    else
-      for (Index i = begin; i < end; ++i) dx[i] += dy[i] * g.derivative(saved[i]);
-  });
+void backward_piece(const void* function, Index size, const S* saved, const S* dy, S* dx) {
+  const F f = *static_cast<const F*>(function);
+  if constexpr (Formula<F>::exists)
+    simd::map_add(
+        size, dx, [&](const auto& up, const auto& s) { return up * Formula<F>::derivative(f, s); }, dy, saved);
+  else
+    for (Index i = 0; i < size; ++i) dx[i] += dy[i] * f.derivative(saved[i]);
 }
 
 /// y[i] += factor x[i]
