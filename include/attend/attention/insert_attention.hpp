@@ -20,8 +20,8 @@ template <class S, class Model>
 void insert_attention(Model& model, const std::string& where, AnyLayer<S, 4> attention) {
   require<OptionError>(!attention.empty(), "insert_attention",
                        [&] { return "the attention for " + where + " is empty"; });
-  Walk<S> found;
-  walk(found, model);
+  Walk<const S> found;
+  walk(found, std::as_const(model));
   AnyLayer<S, 4>* slot = nullptr;
   bool fixed = false;
   std::vector<std::string> empty;

@@ -32,6 +32,12 @@ class Variable {
  public:
   using Scalar = S;
   static constexpr int rank = R;
+  // Copied and dropped in hundreds of places: out of line.
+  ATTEND_OUT_OF_LINE Variable(const Variable&) = default;
+  Variable(Variable&&) = default;
+  ATTEND_OUT_OF_LINE Variable& operator=(const Variable&) = default;
+  ATTEND_OUT_OF_LINE Variable& operator=(Variable&&) = default;
+  ATTEND_OUT_OF_LINE ~Variable() = default;
   /// A plain value: a copy of the tensor.
   explicit Variable(const Tensor<S, R>& tensor)
       : Variable(shape_of(tensor), copy_buffer(tensor.data(), tensor.size())) {}

@@ -15,7 +15,7 @@ struct ParameterRef {
 };
 
 template <class S>
-struct Walk {  // S = void: layers only
+struct Walk {  // S is const; or void: layers only
   std::vector<ParameterRef<S>> parameters;
   std::vector<std::pair<LayerKey, std::string>> layers;
 };
@@ -65,9 +65,16 @@ void walk(Walk<S>& found, Node& node, const std::string& path = "") {
 
 template <class S, class Model>
 auto parameters(Model& model) {
-  Walk<std::conditional_t<std::is_const_v<Model>, const S, S>> found;
-  walk(found, model);
-  return found.parameters;
+  Walk<const S> found;
+  walk(found, std::as_const(model));
+  if constexpr (std::is_const_v<Model>) {
+    return std::move(found.parameters);
+  } else {  // what a model holds may be edited where the model may: one walk is compiled for both
+    std::vector<ParameterRef<S>> all;
+    all.reserve(found.parameters.size());
+    for (auto& p : found.parameters) all.push_back({std::move(p.name), const_cast<ParameterData<S>*>(p.data)});
+    return all;
+  }
 }
 /// The parameter or buffer of that dotted name. OptionError, with the nearest names, if there is none.
 template <class S, class Model>

@@ -49,9 +49,6 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
     if (!held_ || x.link() || shortcut.link() || x.shape() != shortcut.shape()) return std::nullopt;
     return held_->plus(x, shortcut, relu);
   }
-  void walk_held(Walk<S>& found, const std::string& path) {
-    if (held_) held_->walk(found, path);
-  }
   void walk_held(Walk<const S>& found, const std::string& path) const {
     if (held_) held_->walk(found, path);
   }
@@ -66,7 +63,6 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
     virtual std::unique_ptr<Held> clone() const = 0;
     virtual Variable<S, R> forward(const Variable<S, R>& x) const = 0;
     virtual std::optional<Variable<S, R>> plus(const Variable<S, R>&, const Variable<S, R>&, bool) const = 0;
-    virtual void walk(Walk<S>& found, const std::string& path) = 0;
     virtual void walk(Walk<const S>& found, const std::string& path) const = 0;
     virtual void walk(Walk<void>& found, const std::string& path) const = 0;
     const bool starts_as_identity;
@@ -84,7 +80,6 @@ class AnyLayer : public Layer<AnyLayer<S, R>> {
         }
       return std::nullopt;
     }
-    void walk(Walk<S>& found, const std::string& path) override { attend::walk(found, layer, path); }
     void walk(Walk<const S>& found, const std::string& path) const override { attend::walk(found, layer, path); }
     void walk(Walk<void>& found, const std::string& path) const override { attend::walk(found, layer, path); }
     L layer;

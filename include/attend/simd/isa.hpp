@@ -71,7 +71,7 @@ inline Isa pick_isa(const char* wanted) {
 
 /// The instruction set that the kernels use in this program, decided at the first use. Throws OptionError if ATTEND_ISA
 /// names one that does not exist here.
-inline Isa instruction_set() {
+ATTEND_OUT_OF_LINE inline Isa instruction_set() {
 #if ATTEND_TOP_LEVEL > ATTEND_BASE_LEVEL
   static const Isa isa = detail::pick_isa(std::getenv("ATTEND_ISA"));
   return isa;
