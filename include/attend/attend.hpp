@@ -2,6 +2,7 @@
 /// Everything that needs Eigen only. Each header also stands alone. Included by their own names: io/ (nlohmann-json, zlib,
 /// libpng), train/checkpoint.hpp (nlohmann-json), attention/make_attention.hpp (which compiles every attention), explain/
 /// and testing/.
+#include "attend/core/bulk_memory.hpp"
 #include "attend/core/error.hpp"
 #include "attend/core/inline.hpp"
 #include "attend/core/large_memory.hpp"

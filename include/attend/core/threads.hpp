@@ -128,7 +128,7 @@ class ThreadPool {
   /// Waits tens of microseconds at most: as long as going to sleep and being woken would take.
   template <class Ready>
   static bool spin_until(const Ready& ready) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(15);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
     do {
       for (int i = 0; i < 32; ++i) {
         if (ready()) return true;
