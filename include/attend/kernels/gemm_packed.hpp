@@ -288,10 +288,13 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
         for (Index i = 0; i < rows; ++i) turned[i * depth + l] = block[l * lda + i];
       block = turned, lda = depth, side = Side::plain;
     }
-    // Rows short of a tile: one row in line, more of them with rows of zeros, k by k.
+    // Rows short of a tile: one row in line, most of a tile with rows of the tile before, else with rows of zeros, k by k.
     const S* last = tail;
     const Index tail_height = rest == 1 ? 1 : rest <= 4 ? 4 : height;
-    if (rest == 1 && side == Side::plain)
+    const bool repeats = tail_height == tile_rows && whole > 0 && side == Side::plain && !a.pieces;
+    if (repeats)
+      last = block + (rows - height) * lda;
+    else if (rest == 1 && side == Side::plain)
       last = block + whole * lda;
     else if (rest > 0)
       for (Index l = 0; l < depth; ++l)
@@ -349,9 +352,10 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
         tile.pieces = nullptr, tile.piece_count = 1;
       }
       if (rest > 0) {
-        tile.rows = rest, tile.a = last, tile.lda = tail_height, tile.fetches = false;
-        tile.lines = 0;
-        const auto kernel = rest == 1   ? of_width<1, Side::plain, false, S>(vectors)
+        tile.rows = rest, tile.a = last, tile.lda = repeats ? lda : tail_height, tile.fetches = false;
+        tile.lines = 0, tile.repeated = repeats ? height - rest : 0;
+        const auto kernel = repeats     ? of_width<most, Side::plain, false, S>(vectors)
+                            : rest == 1 ? of_width<1, Side::plain, false, S>(vectors)
                             : rest <= 4 ? of_width<4, Side::transposed, false, S>(vectors)
                                         : of_width<most, Side::transposed, false, S>(vectors);
         kernel(tile);

@@ -82,6 +82,7 @@ struct Tile {
   GemmEpilogue<S> epilogue = {};
   const GemmPiece* pieces = nullptr;  // or all of a row in line
   Index piece_count = 1;
+  Index repeated = 0;       // rows that an earlier tile has written: they come first, C starts behind them
   const S* next = nullptr;  // what B goes on with: `lines` cache lines of it are asked for with each line of A
   Index lines = 0;
   /// B goes on at `from` when `tiles` tiles are done, this one among them: each asks for its share.
@@ -193,7 +194,7 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
 #pragma GCC unroll 8
     for (int j = 0; j < width; ++j) simd::store(sums + (i * width + j) * lanes<S>, sum[i][j]);
   }
-  write(tile, sums, width * lanes<S>);
+  write(tile, sums + tile.repeated * width * lanes<S>, width * lanes<S>);
 }
 
 /// The kernel for tiles of this many vectors: 1, 2, 3, and of one row 6.
