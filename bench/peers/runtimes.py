@@ -22,6 +22,8 @@ class Runtime:
 class Torch(Runtime):
     """PyTorch, eager: inference mode; for convolutions both memory layouts."""
 
+    binds_outputs = False  # a module makes a new result for each call
+
     def set_threads(self, threads):
         torch.set_num_threads(threads)
 
@@ -32,6 +34,8 @@ class Torch(Runtime):
         return computation.variants()
 
     def ways(self, computation, threads):
+        if computation.options.get("output") == "bound" and not self.binds_outputs:
+            raise NotImplementedError("no bound output")
         for name, module, inputs in self.variants(computation):
             with_results = self.inference if computation.kind == "forward" else self.with_gradients
             yield name, *with_results(computation, module, inputs)
@@ -81,6 +85,8 @@ class Torch(Runtime):
 
 class Float64(Torch):
     """The reference."""
+
+    binds_outputs = True  # whether they are changes no result
 
 
 class TorchCompile(Torch):

@@ -18,21 +18,36 @@ inline void describe(SafetensorsWriter& file, const Description& description, co
   file.metadata("pass", pass);
 }
 
-/// Inference. `error(layer, x, y)` compares with a reference.
-template <class Model, int R, class Error>
-Work layer_inference(Model model, const Tensor<float, R>& x, const Description& description, const Error& error) {
+/// Inference by `call(layer, x, y)`. `error(layer, x, y)` compares with a reference.
+template <class Model, int R, class Call, class Error>
+Work layer_inference_by(Model model, const Tensor<float, R>& x, const Description& description, const Call& call,
+                        const Error& error) {
   struct State {
     Model model;
     Tensor<float, R> x;
     decltype(std::declval<const Model&>()(std::declval<const Tensor<float, R>&>())) y{};
   };
   const auto s = std::make_shared<State>(State{std::move(model), x});
-  return {[s] { s->y = s->model(s->x); }, [s, error] { return error(s->model, s->x, s->y); },
+  return {[s, call] { call(s->model, s->x, s->y); }, [s, error] { return error(s->model, s->x, s->y); },
           [s, description](SafetensorsWriter& file) {
             file.add("x", s->x).add("output", s->y);
             add_parameters<float>(file, s->model, "layer.");
             describe(file, description, "forward");
           }};
+}
+
+/// A tensor made for each call.
+template <class Model, int R, class Error>
+Work layer_inference(Model model, const Tensor<float, R>& x, const Description& description, const Error& error) {
+  return layer_inference_by(
+      std::move(model), x, description, [](const Model& layer, const auto& in, auto& y) { y = layer(in); }, error);
+}
+/// One tensor, written by each call: beside peers whose outputs are bound.
+template <class Model, int R, class Error>
+Work layer_inference_into(Model model, const Tensor<float, R>& x, Description description, const Error& error) {
+  description.emplace_back("output", "bound");
+  return layer_inference_by(
+      std::move(model), x, description, [](const Model& layer, const auto& in, auto& y) { layer.into(y, in); }, error);
 }
 
 /// Gradients of x and of the parameters from a gradient of the result, with x, result and all gradients at hand.

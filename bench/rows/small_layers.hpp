@@ -45,15 +45,27 @@ struct BahdanauStep : Layer<BahdanauStep> {
 
 inline double gelu_in_double(double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 
-inline Work squeeze_excite_row(const Shape<4>& shape) {
+/// Where a row's result goes.
+enum class Output {
+  made,  ///< a new tensor for each call
+  bound  ///< one tensor, by into()
+};
+template <class Model, int R, class Error>
+Work layer_row(Output output, Model model, const Tensor<float, R>& x, const Description& description,
+               const Error& error) {
+  return output == Output::made ? layer_inference(std::move(model), x, description, error)
+                                : layer_inference_into(std::move(model), x, description, error);
+}
+
+inline Work squeeze_excite_row(const Shape<4>& shape, Output output) {
   Rng rng(2);
   const auto options = senet_squeeze_excite(shape[3], 16);
-  return layer_inference(SqueezeExcite<float>(options, rng), normal_tensor<4>(shape, 1),
-                         {{"computes", "squeeze_excite"}},
-                         [options](const SqueezeExcite<float>& layer, const Tensor<float, 4>& x, const auto& y) {
-                           Rng any(0);
-                           return difference(y, in_double(SqueezeExcite<double>(options, any), layer)(in_double(x)));
-                         });
+  return layer_row(output, SqueezeExcite<float>(options, rng), normal_tensor<4>(shape, 1),
+                   {{"computes", "squeeze_excite"}},
+                   [options](const SqueezeExcite<float>& layer, const Tensor<float, 4>& x, const auto& y) {
+                     Rng any(0);
+                     return difference(y, in_double(SqueezeExcite<double>(options, any), layer)(in_double(x)));
+                   });
 }
 
 inline Work cbam_row(const Shape<4>& shape) {
@@ -79,39 +91,39 @@ double rows_difference(const Tensor<float, 2>& x, const Tensor<float, 2>& y, con
   return d.relative();
 }
 
-inline Work layer_norm_row(const Shape<2>& shape) {
-  return layer_inference(LayerNorm<float>({.normalized_shape = shape[1]}), normal_tensor<2>(shape, 1),
-                         {{"computes", "layer_norm"}}, [](const auto&, const auto& x, const auto& y) {
-                           return rows_difference(x, y, [](std::vector<double>& row) {  // weight 1, bias 0
-                             const double n = double(row.size());
-                             double mean = 0, variance = 0;
-                             for (const double v : row) mean += v / n;
-                             for (const double v : row) variance += (v - mean) * (v - mean) / n;
-                             for (double& v : row) v = (v - mean) / std::sqrt(variance + 1e-5);
-                           });
-                         });
+inline Work layer_norm_row(const Shape<2>& shape, Output output) {
+  return layer_row(output, LayerNorm<float>({.normalized_shape = shape[1]}), normal_tensor<2>(shape, 1),
+                   {{"computes", "layer_norm"}}, [](const auto&, const auto& x, const auto& y) {
+                     return rows_difference(x, y, [](std::vector<double>& row) {  // weight 1, bias 0
+                       const double n = double(row.size());
+                       double mean = 0, variance = 0;
+                       for (const double v : row) mean += v / n;
+                       for (const double v : row) variance += (v - mean) * (v - mean) / n;
+                       for (double& v : row) v = (v - mean) / std::sqrt(variance + 1e-5);
+                     });
+                   });
 }
 
-inline Work softmax_row(const Shape<2>& shape) {
-  return layer_inference(Softmax(), normal_tensor<2>(shape, 1), {{"computes", "softmax"}},
-                         [](const auto&, const auto& x, const auto& y) {
-                           return rows_difference(x, y, [](std::vector<double>& row) {
-                             double sum = 0;
-                             for (double& v : row) sum += v = std::exp(v);
-                             for (double& v : row) v /= sum;
-                           });
-                         });
+inline Work softmax_row(const Shape<2>& shape, Output output) {
+  return layer_row(output, Softmax(), normal_tensor<2>(shape, 1), {{"computes", "softmax"}},
+                   [](const auto&, const auto& x, const auto& y) {
+                     return rows_difference(x, y, [](std::vector<double>& row) {
+                       double sum = 0;
+                       for (double& v : row) sum += v = std::exp(v);
+                       for (double& v : row) v /= sum;
+                     });
+                   });
 }
 
-inline Work bias_gelu_row(const Shape<2>& shape) {
+inline Work bias_gelu_row(const Shape<2>& shape, Output output) {
   Rng rng(2);
-  return layer_inference(BiasGelu(shape[1], rng), normal_tensor<2>(shape, 1), {{"computes", "bias_gelu"}},
-                         [](const BiasGelu& layer, const auto& x, const auto& y) {
-                           return rows_difference(x, y, [&](std::vector<double>& row) {
-                             for (std::size_t j = 0; j < row.size(); ++j)
-                               row[j] = gelu_in_double(row[j] + double(layer.bias.data()[j]));
-                           });
-                         });
+  return layer_row(output, BiasGelu(shape[1], rng), normal_tensor<2>(shape, 1), {{"computes", "bias_gelu"}},
+                   [](const BiasGelu& layer, const auto& x, const auto& y) {
+                     return rows_difference(x, y, [&](std::vector<double>& row) {
+                       for (std::size_t j = 0; j < row.size(); ++j)
+                         row[j] = gelu_in_double(row[j] + double(layer.bias.data()[j]));
+                     });
+                   });
 }
 
 inline Work bahdanau_row(Index batch, Index positions, Index dim) {
@@ -166,16 +178,23 @@ inline Rows small_layer_rows() {
     for (int i = 0; i < 4; ++i) {
       const Shape<4> shape{batch, stages[i].size, stages[i].size, stages[i].channels};
       const Index dense = 4 * stages[i].channels * (stages[i].channels / 16) * batch;
-      rows.push_back({"S" + std::to_string(i + 1) + (batch == 16 ? "@16" : ""),
-                      stages[i].what + (", N" + std::to_string(batch)), Bound::copying, double(dense), maps(shape),
-                      tolerance, [shape] { return squeeze_excite_row(shape); }});
+      const std::string id = "S" + std::to_string(i + 1) + (batch == 16 ? "@16" : ""),
+                        what = stages[i].what + (", N" + std::to_string(batch));
+      rows.push_back({id, what, Bound::copying, double(dense), maps(shape), tolerance,
+                      [shape] { return squeeze_excite_row(shape, Output::made); }});
+      if (id == "S1@16" || id == "S3@16")
+        rows.push_back({id + "@into", what + ", into one tensor", Bound::copying, double(dense), maps(shape), tolerance,
+                        [shape] { return squeeze_excite_row(shape, Output::bound); }});
     }
   rows.push_back({"S5", "CBAM, 1024 of 14x14, N16", Bound::copying, 0, maps({16, 14, 14, 1024}), tolerance, [] {
                     return cbam_row({16, 14, 14, 1024});
                   }});
-  const auto add = [&](const char* id, const char* what, const Shape<2>& shape, Work (*make)(const Shape<2>&)) {
-    rows.push_back({id, what, Bound::copying, 0, 2 * 4 * double(element_count(shape)), tolerance,
-                    [shape, make] { return make(shape); }});
+  const auto add = [&](const char* id, const char* what, const Shape<2>& shape, Work (*make)(const Shape<2>&, Output)) {
+    for (const Output output : {Output::made, Output::bound})
+      rows.push_back({output == Output::made ? id : id + std::string("@into"),
+                      output == Output::made ? what : what + std::string(", into one tensor"), Bound::copying, 0,
+                      2 * 4 * double(element_count(shape)), tolerance,
+                      [shape, make, output] { return make(shape, output); }});
   };
   add("N1", "layer norm, 4096x768", {4096, 768}, layer_norm_row);
   add("N2", "softmax, 4096x4096", {4096, 4096}, softmax_row);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "attend/attention/channel/effective_squeeze_excite.hpp"
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "error_of.hpp"
 
@@ -95,6 +96,28 @@ TEST(SqueezeExcite, LargeMapsGiveWhatTheirSamplesGiveAlone) {
       ASSERT_NEAR(double(sum.data()[b * each + i]), expected, 3e-7) << b << " " << i;
     }
   }
+}
+
+/// The samples are shared out, a few small maps together; who counts products still sees all of them.
+TEST(SqueezeExcite, ABatchIsItsSamplesForAnyNumberOfThreads) {
+  Rng rng(3);
+  const Index batch = 13, channels = 40, reduced = 3;
+  const SqueezeExcite<float> layer({.channels = channels, .rd_channels = reduced}, rng);
+  const auto x = random_tensor<float, 4>({batch, 7, 7, channels}, 5);
+  const int before = num_threads();
+  for (const int threads : {1, 2, 4, 20}) {
+    set_num_threads(threads);
+    const auto y = layer(x);
+    const Index each = x.size() / batch;
+    for (Index b = 0; b < batch; ++b) {
+      const Tensor<float, 4> sample = rows(x, b, 1), alone = layer(sample);
+      for (Index i = 0; i < each; ++i) ASSERT_EQ(y.data()[b * each + i], alone.data()[i]) << threads << " " << b;
+    }
+    MultiplyAdds work;
+    layer(x);
+    EXPECT_EQ(work.count(), double(batch * 2 * channels * reduced)) << threads;
+  }
+  set_num_threads(before);
 }
 
 TEST(SqueezeExcite, ZeroWeightsHalveTheInput) {

@@ -224,6 +224,25 @@ TEST(Convolution, ASampleAloneHasTheBitsItHasInABatchForAnyNumberOfThreads) {
   }
 }
 
+/// Channels are taken by vectors from where the map is aligned on.
+TEST(Convolution, DepthwiseGivesTheSameBitsWhereverTheMapLies) {
+  for (const Index channels : {16, 48, 50}) {
+    const Shape<4> shape{1, 6, 15, channels};
+    const auto x = random_tensor<float, 4>(shape, 1);
+    const Variable<float, 4> w(random_tensor<float, 4>({channels, 1, 3, 3}, 2));
+    ConvolutionOptions options;
+    options.padding = 1, options.groups = channels;
+    const auto expected = conv2d(Variable<float, 4>(x), w, absent<float, 1>(), options);
+    std::vector<float> memory(static_cast<std::size_t>(x.size()) + 32);
+    for (std::size_t offset = 0; offset < 32; ++offset) {
+      std::copy_n(x.data(), x.size(), memory.data() + offset);
+      const auto y = conv2d(Variable<float, 4>::borrow(memory.data() + offset, shape), w, absent<float, 1>(), options);
+      ASSERT_EQ(std::memcmp(y.data(), expected.data(), sizeof(float) * static_cast<std::size_t>(y.size())), 0)
+          << channels << " channels, offset " << offset;
+    }
+  }
+}
+
 TEST(ColumnSums, AgreeWithLongDouble) {  // (log2 n + 8) eps of the sum of magnitudes, as sums of any length must
   for (const Index rows : {1, 15, 16, 17, 33, 1023, 1024, 1025, 5000, 40001})
     for (const Index columns : {1, 3, 64}) {

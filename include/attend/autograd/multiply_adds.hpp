@@ -25,6 +25,8 @@ class MultiplyAdds {
     if (*link) *link = outer_;
   }
   double count() const { return count_; }
+  /// Does this thread count? Then its operations stay on it.
+  static bool counting() { return current_ != nullptr; }
 
   /// For operations: the product of `extents`. Without a counter: one null check.
   template <class... I>

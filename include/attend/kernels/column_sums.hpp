@@ -40,20 +40,30 @@ void pairwise_column_sums(const S* x, Index rows, Index columns, Index stride, S
     return simd::map_add(
         columns, sums, [](const auto& v) { return v; }, static_cast<const S*>(scratch));
   }
-  // four rows at a time, in order of memory; fetched ahead by 16 KiB, without which one core waits for memory
-  const Index ahead = std::max<Index>(4, 16384 / static_cast<Index>(sizeof(S)) / stride);
-  for (Index i = 0; i < rows; i += 4)
-    simd::for_each_vector<S>(columns, [&, from = x + i * stride, count = std::min<Index>(4, rows - i)](const auto& at) {
+  // four rows at a time; fetched ahead by 16 KiB, in order of memory, without which one core waits for memory
+  constexpr Index lanes = simd::lanes<S>;
+  const Index ahead = std::max<Index>(4, 16384 / static_cast<Index>(sizeof(S)) / stride) * stride;
+  for (Index i = 0; i < rows; i += 4) {
+    const S* const from = x + i * stride;
+    Index c = 0;
+    if (rows - i >= 4)
+      for (; c + lanes <= columns; c += lanes) {
+        for (Index r = 0; r < 4; ++r) __builtin_prefetch(from + ahead + 4 * c + r * lanes);
+        const S* const at = from + c;
+        const auto sum =
+            (simd::load(at) + simd::load(at + stride)) + (simd::load(at + 2 * stride) + simd::load(at + 3 * stride));
+        simd::store(sums + c, i == 0 ? sum : simd::load(sums + c) + sum);
+      }
+    for (; c < columns; c += lanes) {
+      const simd::At<S> at{c, columns - c};
       auto sum = at(from);
-#if defined(__GNUC__) || defined(__clang__)
-      for (Index r = 0; r < 4; ++r) __builtin_prefetch(from + (ahead + r) * stride + at.i);
-#endif
-      if (count == 4)
+      if (rows - i >= 4)
         sum = (sum + at(from + stride)) + (at(from + 2 * stride) + at(from + 3 * stride));
       else
-        for (Index r = 1; r < count; ++r) sum += at(from + r * stride);
+        for (Index r = 1; r < rows - i; ++r) sum += at(from + r * stride);
       at.put(sums, i == 0 ? sum : at(sums) + sum);
-    });
+    }
+  }
   if (rows == 0) std::fill_n(sums, columns, S(0));
 }
 

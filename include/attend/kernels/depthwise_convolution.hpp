@@ -1,5 +1,7 @@
 #ifndef ATTEND_KERNELS_DEPTHWISE_CONVOLUTION
 #define ATTEND_KERNELS_DEPTHWISE_CONVOLUTION
+#include <cstdint>
+
 #include "attend/core/recycler.hpp"
 #include "attend/kernels/convolution_shape.hpp"
 #include "attend/kernels/gemm_tile.hpp"
@@ -73,14 +75,23 @@ ATTEND_OUT_OF_LINE void columns(const Line<S>& line, Index j, Index u0, Index u1
       store(to, sum[q]);
     }
   };
-  Index c = 0;
-  for (; c + lanes <= pixel; c += lanes)
-    run(
-        c, [&](const S* p) { return simd::load(p); }, [&](S* p, V v) { simd::store(p, v); });
-  if (const Index left = pixel - c; left > 0)
-    run(
-        c, [left](const S* p) { return simd::load_part(p, left); },
-        [left](S* p, V v) { simd::store_part(p, v, left); });
+  // A vector of 64 bytes that is not aligned lies in two lines, and most loads are of x: the first channels, up to where x
+  // is aligned, go alone.
+  constexpr Index bytes = lanes * static_cast<Index>(sizeof(S));
+  const Index lead = bytes == 64 && pixel % lanes == 0
+                         ? (bytes - static_cast<Index>(reinterpret_cast<std::uintptr_t>(x) % bytes)) % bytes /
+                               static_cast<Index>(sizeof(S))
+                         : 0;
+  for (Index c = 0, count; c < pixel; c += count) {
+    count = std::min(c == 0 && lead > 0 ? lead : lanes, pixel - c);
+    if (count == lanes)
+      run(
+          c, [&](const S* p) { return simd::load(p); }, [&](S* p, V v) { simd::store(p, v); });
+    else
+      run(
+          c, [count](const S* p) { return simd::load_part(p, count); },
+          [count](S* p, V v) { simd::store_part(p, v, count); });
+  }
 }
 
 template <class S>
@@ -112,8 +123,11 @@ void depthwise_forward(const ConvolutionShape& s, const S* x, const S* w, const 
   const Index channels = s.out_channels, width = s.width * channels;
   const auto rows = detail::TapRange::forward(s.kernel.height, s.dilation.height, s.pad_top);
   const auto columns = detail::TapRange::forward(s.kernel.width, s.dilation.width, s.pad_left);
+  const Index lines = s.batch * s.out_height;  // of many some together: neighbours read the same lines of x
   parallel_for(
-      s.batch * s.out_height, depthwise::grain(s.out_width * channels * s.kernel.height * s.kernel.width),
+      lines,
+      std::max(depthwise::grain(s.out_width * channels * s.kernel.height * s.kernel.width),
+               std::min<Index>(4, lines / 16)),
       [&](Index begin, Index end) {
         for (Index l = begin; l < end; ++l) {
           const Index b = l / s.out_height, i = l % s.out_height, first = i * s.stride.height + rows.offset;

@@ -39,18 +39,21 @@ namespace gating {
 inline Index grain(Index channels) { return std::max<Index>(1, 16384 / std::max<Index>(1, channels)); }
 
 /// y = x g(b, c): one number per sample and channel.  g: (batch, channels). With a shortcut, as long as x, y = x g +
-/// shortcut, and max(y, 0) if `relu`; else, if y is `far` from the caches, past them. From the last pixel to the first: what was read last, to find the gates, is still in
-/// the cache.
+/// shortcut, and max(y, 0) if `relu`; else, if y is `far` from the caches, past them. Maps that fit no core's own cache go
+/// from the last pixel to the first: what was read last, to find the gates, is still there.
 template <class S>
 void channels_forward(Index batch, Index pixels, Index channels, const S* x, const S* g, S* y,
                       const S* shortcut = nullptr, bool relu = false, bool far = false) {
   const Index rows = batch * pixels;
+  const bool back = !far && pixels * channels * static_cast<Index>(sizeof(S)) > Index(1) << 21;
+  // backwards nothing is fetched ahead by itself
+  const Index ahead = back ? std::max(channels, 4096 / static_cast<Index>(sizeof(S))) : 0;
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     const S least = relu ? S(0) : -std::numeric_limits<S>::infinity();
-    for (Index row = rows - begin; row-- > rows - end;) {
+    for (Index i = begin; i < end; ++i) {
+      const Index row = back ? rows - 1 - i : i;
       const S *const from = x + row * channels, *const scale = g + row / pixels * channels;
       S* const to = y + row * channels;
-      const auto product = [](const auto& v, const auto& by) { return v * by; };
       if (shortcut)
         simd::map(
             channels, to,
@@ -60,9 +63,13 @@ void channels_forward(Index batch, Index pixels, Index channels, const S* x, con
             },
             from, scale, shortcut + row * channels);
       else if (far)
-        simd::map_far(channels, to, product, from, scale);
+        simd::map_far(
+            channels, to, [](const auto& v, const auto& by) { return v * by; }, from, scale);
       else
-        simd::map(channels, to, product, from, scale);
+        simd::for_each_vector<S>(channels, [&](const auto& at) {
+          if (back) __builtin_prefetch(from - ahead + at.i), __builtin_prefetch(to - ahead + at.i, 1);
+          at.put(to, at(from) * at(scale));
+        });
     }
     if (far) simd::end_stream();
   });

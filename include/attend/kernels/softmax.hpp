@@ -96,34 +96,64 @@ void column_statistics(Index n, Index inner, Index columns, const S* x, S* top, 
         x + j * inner);
 }
 
+/// The exponentials of a row into `to`, and their sum; meanwhile beside(At) for each vector.
+template <class S, class F>
+ATTEND_INLINE S exponentials_of_row(Index n, const S* x, S* to, const F& beside) {
+  const S top = maximum_of_row(n, x);
+  // behind the end stands what exp makes 0
+  return sum_of_row(n, x, -std::numeric_limits<S>::infinity(), [&](const auto& v, const auto& at) {
+    const simd::Vector<S> e = simd::exp_nonpositive(v - top);
+    at.put(to, e);
+    __builtin_prefetch(x + n + at.i);  // the next row: the hardware starts anew with each page
+    beside(at);
+    return e;
+  });
+}
+
+/// Rows [begin, end) past the caches: while the exponentials of a row are made, the row before, which waits beside y, is
+/// divided and written, so that memory is busy all the time.
+template <class S>
+void softmax_rows_far(Index begin, Index end, Index n, const S* x, S* y) {
+  constexpr Index lanes = simd::lanes<S>;
+  const auto both = make_buffer<S>(2 * n);
+  S *made = both.get(), *before = both.get() + n;
+  S inverse = 0;
+  const auto times = [](S factor) { return [factor](const auto& e) { return e * factor; }; };
+  for (Index o = begin; o < end; ++o, std::swap(made, before)) {
+    const auto divided = times(inverse);
+    S* const to = o > begin ? y + (o - 1) * n : nullptr;
+    const Index first = to ? simd::before_aligned(to, n) : n;  // from here on by whole vectors
+    const S sum = exponentials_of_row(n, x + o * n, made, [&](const auto& at) {
+      if (const Index i = first + at.i; i + lanes <= n) simd::stream(to + i, divided(simd::load(before + i)));
+    });
+    if (to) {
+      const Index last = first + (n - first) / lanes * lanes;
+      simd::map(first, to, divided, static_cast<const S*>(before));
+      simd::map(n - last, to + last, divided, static_cast<const S*>(before + last));
+    }
+    inverse = 1 / sum;
+  }
+  simd::map_far(n, y + (end - 1) * n, times(inverse), static_cast<const S*>(before));
+  simd::end_stream();
+}
+
 }  // namespace detail
 
-/// y_j = exp(x_j) / sum_l exp(x_l). Of large results the exponentials wait beside y, which is written once.
+/// y_j = exp(x_j) / sum_l exp(x_l).
 template <class S>
 void softmax_forward(Index outer, Index n, Index inner, const S* x, S* y) {
   if (inner == 1) {
-    const bool far = outer * n * static_cast<Index>(sizeof(S)) >= simd::far_bytes && n <= 32768;
+    const Index row = n * static_cast<Index>(sizeof(S));
+    if (outer * row >= simd::far_bytes && n <= 32768)  // a large page at a time
+      return parallel_for(outer, std::max(detail::softmax_grain(n, 1), (Index(1) << 21) / row),
+                          [&](Index begin, Index end) { detail::softmax_rows_far(begin, end, n, x, y); });
     return parallel_for(outer, detail::softmax_grain(n, 1), [&](Index begin, Index end) {
-      const auto beside = make_buffer<S>(far ? n : 0);
       for (Index o = begin; o < end; ++o) {
-        const S* from = x + o * n;
-        S* const to = far ? beside.get() : y + o * n;
-        const S top = detail::maximum_of_row(n, from);
-        // behind the end stands what exp makes 0
-        const S sum =
-            detail::sum_of_row(n, from, -std::numeric_limits<S>::infinity(), [&](const auto& v, const auto& at) {
-              const simd::Vector<S> e = simd::exp_nonpositive(v - top);
-              at.put(to, e);
-              __builtin_prefetch(from + n + at.i);  // the next row: the hardware starts anew with each page
-              return e;
-            });
-        const auto divided = [inverse = 1 / sum](const auto& e) { return e * inverse; };
-        if (far)
-          simd::map_far(n, y + o * n, divided, static_cast<const S*>(to));
-        else
-          simd::map(n, to, divided, static_cast<const S*>(to));
+        S* const to = y + o * n;
+        const S sum = detail::exponentials_of_row(n, x + o * n, to, [](const auto&) {});
+        simd::map(
+            n, to, [inverse = 1 / sum](const auto& e) { return e * inverse; }, static_cast<const S*>(to));
       }
-      if (far) simd::end_stream();
     });
   }
   detail::for_each_columns(outer, n, inner, [&](Index first, Index columns) {

@@ -207,13 +207,17 @@ ATTEND_INLINE void end_stream() {
   _mm_sfence();
 #endif
 }
+/// How many of n elements come before the first that `stream` may write a vector from.
+template <class S>
+ATTEND_INLINE std::ptrdiff_t before_aligned(const S* p, std::ptrdiff_t n) {
+  constexpr auto bytes = static_cast<std::ptrdiff_t>(widest_bytes);
+  const auto wrong = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(p) % widest_bytes);
+  return std::min(n, (bytes - wrong) % bytes / static_cast<std::ptrdiff_t>(sizeof(S)));
+}
 /// As map, past the caches but for the ends.
 template <class S, class F, class... In>
 ATTEND_INLINE void map_far(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
-  const auto wrong = static_cast<std::ptrdiff_t>(reinterpret_cast<std::uintptr_t>(y) % widest_bytes);
-  std::ptrdiff_t i =
-      std::min(n, (static_cast<std::ptrdiff_t>(widest_bytes) - wrong) % static_cast<std::ptrdiff_t>(widest_bytes) /
-                      static_cast<std::ptrdiff_t>(sizeof(S)));
+  std::ptrdiff_t i = before_aligned(y, n);
   map(i, y, f, inputs...);
   for (; i + lanes<S> <= n; i += lanes<S>) stream(y + i, Vector<S>(f(load(inputs + i)...)));
   map(n - i, y + i, f, (inputs + i)...);

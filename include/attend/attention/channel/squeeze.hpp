@@ -1,5 +1,6 @@
 #pragma once
 #include "attend/attention/check_map.hpp"
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/arithmetic.hpp"
 #include "attend/functional/gate.hpp"
@@ -16,9 +17,15 @@ Variable<S, 2> squeeze(const Variable<S, 4>& x, bool add_maxpool) {
   return add_maxpool ? (mean + global_max_pool(x)) * 0.5 : mean;
 }
 
+/// How many samples gate_by takes together: one, so that its map is still in the core's own cache when its gate is known,
+/// but of small maps some, which share the reading of the gate's weights.
+inline Index samples_together(Index batch, Index pixels) {
+  const Index most = std::max<Index>(1, 256 / pixels), parts = (batch + most - 1) / most;
+  return (batch + parts - 1) / parts;
+}
+
 /// x times gate(x), a (batch, channels) that `layer` offers, each sample's judged from that sample alone; with a shortcut
-/// gate_channels_plus. Where nothing is recorded, a few samples at a time: a map is still in the cache when its gate is
-/// known.
+/// gate_channels_plus. Where nothing is recorded, each thread takes a few samples through all steps.
 template <class S, class L, class Gate>
 Variable<S, 4> gate_by(const L& layer, const Variable<S, 4>& x, const Gate& gate,
                        const Variable<S, 4>* shortcut = nullptr, bool relu = false) {
@@ -35,17 +42,21 @@ Variable<S, 4> gate_by(const L& layer, const Variable<S, 4>& x, const Gate& gate
   });
   const auto y = op.result(x.shape());
   const bool far = x.size() * static_cast<Index>(sizeof(S)) >= simd::far_bytes;
-  const Index some = std::max<Index>(1, (Index(1) << 22) / (each * static_cast<Index>(sizeof(S))));
-  for (Index first = 0; first < batch; first += some) {
-    const Index count = std::min(some, batch - first), from = first * each;
+  const Index pixels = x.dim(1) * x.dim(2), some = samples_together(batch, pixels);
+  const auto compute = [&](Index first, Index end) {
+    const Index from = first * each;
     Shape<4> shape = x.shape();
-    shape[0] = count;
+    shape[0] = end - first;
     const auto part = Variable<S, 4>::borrow(x.data() + from, shape);
     const auto judged = gate(part);
     check_channel_gate(op, part, judged);
-    gating::channels_forward(count, x.dim(1) * x.dim(2), x.dim(3), part.data(), judged.data(), op.data(y) + from,
+    gating::channels_forward(end - first, pixels, x.dim(3), part.data(), judged.data(), op.data(y) + from,
                              shortcut ? shortcut->data() + from : nullptr, relu, far);
-  }
+  };
+  if (batch >= num_threads() * some && !MultiplyAdds::counting())
+    parallel_for(batch, some, compute);
+  else
+    for (Index first = 0; first < batch; first += some) compute(first, std::min(batch, first + some));
   return y;
 }
 
