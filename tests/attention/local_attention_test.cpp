@@ -22,6 +22,10 @@ TEST(LocalAttention, NamesAndShapesAreThoseOfWeightFiles) {
             "conv_qs.weight(16,16,1,1,) conv_qs.bias(16,) conv_vs.weight(16,16,1,1,) conv_vs.bias(16,) "
             "attention.weight(2,8,) conv.weight(16,16,1,1,) norm_layer.weight(16,) norm_layer.bias(16,) "
             "norm_layer.running_mean(16,) norm_layer.running_var(16,) norm_layer.num_batches_tracked() ");
+  const CooccurrentAttention<float> ffn(
+      {.channels = 16, .key_channels = 8, .value_channels = 8, .projection = CooccurrentProjection::ffn}, rng);
+  EXPECT_EQ(names(ffn).find("conv_qs.0.weight(8,16,3,3,) conv_qs.1.weight(8,) conv_qs.1.bias(8,) "), 0u);
+  EXPECT_NE(names(ffn).find("conv_qs.3.weight(8,8,1,1,) conv_qs.3.bias(8,) conv_vs."), std::string::npos);
 }
 TEST(LocalAttention, RowsOfOfferedWeightsSumToOne) {
   Rng rng(3);

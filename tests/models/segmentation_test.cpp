@@ -7,6 +7,7 @@
 #include "attend/train/cross_entropy.hpp"
 #include "attend/train/semantic_encoding.hpp"
 #include "error_of.hpp"
+#include "models/without_gradient.hpp"
 
 namespace segmentation_test {
 namespace {
@@ -78,23 +79,16 @@ TEST(SegmentationNet, TrainingWithTheAuxiliaryHeadReachesEveryParameter) {
   const auto images = random_tensor<float, 4>({2, 32, 40, 3}, 3);
   Tensor<int, 3> labels(2, 32, 40);
   for (Index i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<int>(i / 7 % 4);
-  const auto without_gradient = [&](bool auxiliary) {
+  const auto untrained = [&](bool auxiliary) {
     Tape<float> tape(Mode::training, rng);
     const auto seen = model.with_auxiliary(tape.input(images));
     auto loss =
         cross_entropy(seen.output.logits, labels) + semantic_encoding_loss(seen.output.class_logits, labels) * 0.2f;
     if (auxiliary) loss = loss + cross_entropy(seen.auxiliary, labels) * 0.4f;
-    const auto gradients = tape.backward(loss);
-    std::string names;
-    for (const auto& p : parameters<float>(model)) {
-      if (p->kind() != Kind::parameter) continue;
-      const float* g = gradients.find(*p.data);
-      if (!g || std::none_of(g, g + p->size(), [](float v) { return v != 0; })) names += p.name + " ";
-    }
-    return names;
+    return without_gradient(model, tape.backward(loss));
   };
-  EXPECT_EQ(without_gradient(true), "");
-  EXPECT_EQ(without_gradient(false),
+  EXPECT_EQ(untrained(true), "");
+  EXPECT_EQ(untrained(false),
             "auxlayer.conv5.0.weight auxlayer.conv5.1.weight auxlayer.conv5.1.bias auxlayer.conv5.4.weight "
             "auxlayer.conv5.4.bias ");
 }

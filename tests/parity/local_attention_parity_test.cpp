@@ -36,6 +36,18 @@ const golden::Cases cases(
                                      .value_channels = 2,
                                      .pooling = false,
                                      .concat = true})},
+        {"acf_ffn", acf({.channels = 6,
+                         .num_heads = 2,
+                         .num_mixtures = 2,
+                         .key_channels = 4,
+                         .value_channels = 3,
+                         .projection = CooccurrentProjection::ffn})},
+        {"acf_dilated_ffn", acf({.channels = 4,
+                                 .num_mixtures = 2,
+                                 .key_channels = 4,
+                                 .value_channels = 3,
+                                 .projection = CooccurrentProjection::dilated_ffn,
+                                 .pooling = false})},
     });
 }  // namespace
 }  // namespace local_attention_parity_test

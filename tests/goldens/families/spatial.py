@@ -322,10 +322,13 @@ class MixtureOfSoftmaxes(nn.Module):
     """Zhang et al. 2019, Co-occurrent Features in Semantic Segmentation, eq. 5 and 6, with the names of PyTorch-Encoding's
     ACFModule: every mixture component sees d_k / n_mix channels, the temperature is that of all d_k."""
 
-    def __init__(self, channels, heads, n_mix, d_k, d_v, pooling=True, concat=False):
+    def __init__(self, channels, heads, n_mix, d_k, d_v, pooling=True, concat=False, around=0):
         super().__init__()
         self.heads, self.n_mix, self.d_k, self.pooling, self.concat = heads, n_mix, d_k, pooling, concat
         self.conv_qs, self.conv_vs = nn.Conv2d(channels, heads * d_k, 1), nn.Conv2d(channels, heads * d_v, 1)
+        if around:  # a projection that sees the neighbours, this far from each other
+            self.conv_qs = nn.Sequential(nn.Conv2d(channels, heads * d_k, 3, padding=around, dilation=around, bias=False),
+                                         nn.BatchNorm2d(heads * d_k), nn.ReLU(), nn.Conv2d(heads * d_k, heads * d_k, 1))
         self.conv, self.norm_layer = nn.Conv2d(heads * d_v, channels, 1, bias=False), nn.BatchNorm2d(channels)
         self.attention = nn.Module()
         if n_mix > 1:
@@ -368,6 +371,8 @@ def local_attention():
         ("acf_train", (3, 6, 4, 6), dict(heads=1, n_mix=3, d_k=6, d_v=4), True),
         ("acf_odd", (2, 5, 3, 5), dict(heads=2, n_mix=1, d_k=4, d_v=2), False),
         ("acf_unpooled_concat", (2, 4, 3, 2), dict(heads=2, n_mix=2, d_k=4, d_v=2, pooling=False, concat=True), False),
+        ("acf_ffn", (3, 6, 6, 5), dict(heads=2, n_mix=2, d_k=4, d_v=3, around=1), False),
+        ("acf_dilated_ffn", (2, 4, 5, 3), dict(heads=1, n_mix=2, d_k=4, d_v=3, pooling=False, around=4), False),
     ]:
         f.case(name, MixtureOfSoftmaxes(shape[1], **arguments), [shape], dict(channels=shape[1], **arguments), training=training,
                origin="derived from Zhang et al. 2019 (CFNet)", layout="channels_first", low=-3.0, high=3.0)

@@ -7,10 +7,17 @@
 #include "attend/functional/pooling.hpp"
 #include "attend/functional/reduction.hpp"
 #include "attend/functional/softmax.hpp"
-#include "attend/layers/batch_norm.hpp"
+#include "attend/layers/conv_norm_act.hpp"
 #include "attend/layers/pointwise_conv.hpp"
 
 ATTEND_BEGIN
+
+/// What makes queries and keys of a map; PyTorch-Encoding's kq_transform.
+enum class CooccurrentProjection {
+  conv,        ///< a 1x1 convolution
+  ffn,         ///< a 3x3 convolution, norm, relu, a 1x1 convolution
+  dilated_ffn  ///< the same with dilation 4; dffn
+};
 
 struct CooccurrentAttentionOptions {
   Index channels = 0;        ///< PyTorch-Encoding's d_model
@@ -18,9 +25,10 @@ struct CooccurrentAttentionOptions {
   Index num_mixtures = 1;    ///< softmaxes of a head, n_mix; must divide key_channels
   Index key_channels = 0;    ///< of a head, d_k
   Index value_channels = 0;  ///< of a head, d_v
-  bool pooling = true;       ///< keys and values of the map averaged over 3 x 3, every second row and column
-  bool concat = false;       ///< result and input side by side, not added
-  double dropout = 0.1;      ///< of the weights, in training
+  CooccurrentProjection projection = CooccurrentProjection::conv;
+  bool pooling = true;   ///< keys and values of the map averaged over 3 x 3, every second row and column
+  bool concat = false;   ///< result and input side by side, not added
+  double dropout = 0.1;  ///< of the weights, in training
 };
 
 /// Aggregated co-occurrent features (Zhang et al. 2019, CFNet, section 3.1, eq. 5 and 6; ACFModule of
@@ -33,7 +41,8 @@ struct CooccurrentAttentionOptions {
 /// needed, as they are upstream. Offers "weights" (batch, num_heads num_mixtures, H W, keys) and "mixture" (batch,
 /// num_heads, num_mixtures).
 /// conv_qs: weight (num_heads key_channels, channels, 1, 1), bias (a state dict of PyTorch-Encoding holds it a second
-/// time, as conv_ks)  conv_vs: weight (num_heads value_channels, channels, 1, 1), bias  attention.weight (num_mixtures,
+/// time, as conv_ks), or conv_qs.0.weight (num_heads key_channels, channels, 3, 3)  conv_qs.1.*  conv_qs.3: weight
+/// (num_heads key_channels, num_heads key_channels, 1, 1), bias  conv_vs: weight (num_heads value_channels, channels, 1, 1), bias  attention.weight (num_mixtures,
 /// key_channels), of mixtures  conv.weight (channels, num_heads value_channels, 1, 1)  norm_layer.*. Throws OptionError
 /// for sizes that do not fit each other, ShapeError for other channels or no positions.
 template <class S>
@@ -41,10 +50,19 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
  public:
   CooccurrentAttention(const CooccurrentAttentionOptions& options, Rng& rng)
       : options_(checked(options)),
-        conv_qs_({options.channels, options.num_heads * options.key_channels}, rng),
+        conv_qs_({options.projection == CooccurrentProjection::conv ? options.channels : heads_width(), heads_width()},
+                 rng),
         conv_vs_({options.channels, options.num_heads * options.value_channels}, rng),
         conv_({options.num_heads * options.value_channels, options.channels, false}, rng),
         norm_(norm(options.channels)) {
+    if (options.projection != CooccurrentProjection::conv) {
+      Conv2dOptions around;
+      around.in_channels = options.channels, around.out_channels = heads_width(), around.kernel_size = 3;
+      const Index dilation = options.projection == CooccurrentProjection::ffn ? 1 : 4;
+      around.dilation = dilation, around.padding = Padding(dilation), around.bias = false;
+      around_.emplace(around, rng);
+      around_norm_.emplace(norm(heads_width()));
+    }
     if (options.num_mixtures > 1)
       mixture_.emplace(Shape<2>{options.num_mixtures, options.key_channels}, rng,
                        1 / std::sqrt(double(options.num_mixtures)));
@@ -60,8 +78,8 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
     const auto small = o.pooling ? avg_pool2d(x, pool) : x;
     const Index batch = x.dim(0), queries = x.dim(1) * x.dim(2), keys = small.dim(1) * small.dim(2),
                 parts = o.num_heads * o.num_mixtures, V = o.value_channels;
-    const auto query = conv_qs_(x).reshape(Shape<4>{batch, queries, parts, o.key_channels / o.num_mixtures});
-    const auto key = (o.pooling ? conv_qs_(small) : query.reshape(Shape<4>{batch, x.dim(1), x.dim(2), heads_width()}))
+    const auto query = projected(x).reshape(Shape<4>{batch, queries, parts, o.key_channels / o.num_mixtures});
+    const auto key = (o.pooling ? projected(small) : query.reshape(Shape<4>{batch, x.dim(1), x.dim(2), heads_width()}))
                          .reshape(Shape<4>{batch, keys, parts, o.key_channels / o.num_mixtures});
     const auto value = expand(conv_vs_(small).reshape(Shape<3>{batch * keys * o.num_heads, 1, V}),
                               Shape<3>{batch * keys * o.num_heads, o.num_mixtures, V});
@@ -80,7 +98,11 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
-    visit("conv_qs", self.conv_qs_);
+    if (self.around_) {
+      visit("conv_qs.0", *self.around_);
+      visit("conv_qs.1", *self.around_norm_);
+    }
+    visit(self.around_ ? "conv_qs.3" : "conv_qs", self.conv_qs_);
     visit("conv_vs", self.conv_vs_);
     if (self.mixture_) visit("attention.weight", *self.mixture_);
     visit("conv", self.conv_);
@@ -88,6 +110,9 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
   }
 
  private:
+  Variable<S, 4> projected(const Variable<S, 4>& map) const {
+    return conv_qs_(around_ ? conv_norm_act(*around_, *around_norm_, Activation::relu, map) : map);
+  }
   Index heads_width() const { return options_.num_heads * options_.key_channels; }
   static const CooccurrentAttentionOptions& checked(const CooccurrentAttentionOptions& o) {
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.key_channels > 0 && o.value_channels > 0,
@@ -110,6 +135,8 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
   CooccurrentAttentionOptions options_;
   PointwiseConv<S> conv_qs_, conv_vs_, conv_;
   BatchNorm<S> norm_;
+  std::optional<Conv2d<S>> around_;  // what is around a position, before conv_qs
+  std::optional<BatchNorm<S>> around_norm_;
   std::optional<Parameter<S, 2>> mixture_;
 };
 
