@@ -20,7 +20,8 @@ struct DeepLabV3HeadOptions {
 ///
 /// x: (batch, height, width, in_channels)  ->  (batch, height, width, classes). 0.convs.0.{0,1}.* (1x1) ...
 /// 0.convs.4.{1,2}.* (the mean)  0.project.{0,1}.*  1.weight  2.*  4.{weight,bias}.  Dropout of 0.5 after the projection.
-/// With names "backbone" and "classifier" and a ResNet-50 of output stride 8 this is torchvision's deeplabv3_resnet50.
+/// With a ResNet-50 of output stride 8, an auxiliary FcnHead of 1024 channels that drops single numbers, and the names
+/// "backbone", "classifier" and "aux_classifier" this is torchvision's deeplabv3_resnet50 as its files hold it.
 /// Throws OptionError for sizes that are not positive, ShapeError for other channels.
 template <class S>
 class DeepLabV3Head : public Layer<DeepLabV3Head<S>> {
