@@ -14,8 +14,10 @@
 #include "attend/core/shape.hpp"
 #include "attend/core/tensor.hpp"
 #include "attend/core/tensor_view.hpp"
+#include "attend/core/text.hpp"
 #include "attend/core/threads.hpp"
 
+#include "attend/autograd/backward_step.hpp"
 #include "attend/autograd/checkpoint.hpp"
 #include "attend/autograd/draw_normal.hpp"
 #include "attend/autograd/gradients.hpp"

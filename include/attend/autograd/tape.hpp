@@ -1,9 +1,9 @@
 #pragma once
-#include <functional>
 #include <initializer_list>
 #include <optional>
 #include <unordered_map>
 
+#include "attend/autograd/backward_step.hpp"
 #include "attend/autograd/gradients.hpp"
 #include "attend/core/rng.hpp"
 
@@ -141,7 +141,7 @@ class Tape {
     if (owns(v)) nodes_[v.id().second].used = true;
   }
   /// `run` is called in the backward pass if a gradient reached one of the nodes [first, last].
-  void record(std::uint64_t first, std::uint64_t last, std::function<void(Pass<S>&)> run) {
+  void record(std::uint64_t first, std::uint64_t last, BackwardStep<S> run) {
     records_.push_back({first, last, std::move(run)});
   }
   void report(const Moments<S>& moments) { moments_.pool(moments); }
@@ -191,7 +191,7 @@ class Tape {
       if (arrived) record->run(pass);
       for (std::uint64_t n = record->first; n <= record->last; ++n)
         if (!nodes_[n].wanted) pass.drop(n);
-      if (keep == Keep::nothing) record->run = nullptr;
+      if (keep == Keep::nothing) record->run.release();
     }
     Gradients<S> result = moments_;
     for (std::uint64_t n = 0; n < nodes_.size(); ++n)
@@ -212,7 +212,7 @@ class Tape {
   };
   struct Record {
     std::uint64_t first, last;
-    std::function<void(Pass<S>&)> run;
+    BackwardStep<S> run;
   };
   struct Leaf {
     std::uint64_t node, version;

@@ -10,7 +10,7 @@ template <class S>
 class Tape;
 
 /// Never 0, never twice. Each thread takes a million at a time, so that calls on a shared model do not meet here.
-inline std::uint64_t next_serial() {
+ATTEND_OUT_OF_LINE inline std::uint64_t next_serial() {
   static std::atomic<std::uint64_t> blocks{0};
   thread_local std::uint64_t last = 0, end = 0;
   if (last == end) end = (last = blocks.fetch_add(1, std::memory_order_relaxed) << 20) + (1u << 20);

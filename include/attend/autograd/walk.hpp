@@ -1,4 +1,6 @@
 #pragma once
+#include <string_view>
+
 #include "attend/autograd/parameter.hpp"
 #include "attend/core/nearest_names.hpp"
 
@@ -37,8 +39,10 @@ template <class T, class = void>
 struct IsErased : std::false_type {};
 template <class T>
 struct IsErased<T, std::void_t<typename T::Erased>> : std::true_type {};
-inline std::string join(const std::string& path, const std::string& name) {
-  return path.empty() ? name : name.empty() ? path : path + "." + name;
+ATTEND_OUT_OF_LINE inline std::string join(const std::string& path, std::string_view name) {
+  std::string joined = path;
+  if (!path.empty() && !name.empty()) joined += '.';
+  return joined.append(name);
 }
 }  // namespace detail
 
@@ -59,7 +63,7 @@ void walk(Walk<S>& found, Node& node, const std::string& path = "") {
     if constexpr (detail::IsErased<N>::value)
       node.walk_held(found, path);
     else
-      N::children(node, [&](const std::string& name, auto& child) { walk(found, child, detail::join(path, name)); });
+      N::children(node, [&](std::string_view name, auto& child) { walk(found, child, detail::join(path, name)); });
   }
 }
 

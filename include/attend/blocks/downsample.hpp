@@ -21,7 +21,7 @@ inline BatchNormOptions block_norm(Index channels) {
 /// Zeros the norm's weight, so that the block starts as its shortcut (Goyal et al. 2017, section 5.1).
 template <class S>
 void zero_weight(BatchNorm<S>& norm) {
-  BatchNorm<S>::children(norm, [](const std::string& name, auto& parameter) {
+  BatchNorm<S>::children(norm, [](std::string_view name, auto& parameter) {
     if (name == "weight") parameter.edit_flat().setZero();
   });
 }

@@ -7,6 +7,7 @@
 #include <sched.h>
 #endif
 
+#include "attend/core/inline.hpp"
 #include "attend/core/namespace.hpp"
 
 ATTEND_BEGIN
@@ -21,7 +22,7 @@ inline int within_quota(int processors, double quota, double period) {
 
 /// Applies the processor quotas of this process's control groups (versions 1 and 2), as containers set them. `top`
 /// stands before the paths of the system.
-inline int within_control_groups(int processors, const std::string& top = "") {
+ATTEND_COLD inline int within_control_groups(int processors, const std::string& top = "") {
   std::ifstream groups(top + "/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const std::size_t colon = line.find(':'), path = line.find(':', colon + 1);

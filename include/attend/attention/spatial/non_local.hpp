@@ -64,7 +64,7 @@ class NonLocal : public Layer<NonLocal<S>> {
       for (Index i = 0; i < weight.size(); ++i) weight.data()[i] = S(deviation * rng.normal());
       map->bias()->edit().setZero();
     }
-    norm_.children(norm_, [](const std::string& name, auto& parameter) {
+    norm_.children(norm_, [](std::string_view name, auto& parameter) {
       if (name == "weight") parameter.edit_flat().setZero();
     });
   }
