@@ -91,6 +91,28 @@ TEST_F(Tapes, a_backward_pass_that_throws_spends_the_tape) {
             "[backward] the loss is not on this tape, or the tape is spent (Keep::tape keeps it)");
 }
 
+TEST_F(Tapes, closures_may_keep_what_cannot_be_copied_and_go_with_the_tape) {
+  const auto seen = std::make_shared<int>(0);
+  Tape<double> tape(Mode::training);
+  const auto v = tape.want(tape.input(x));
+  const Operation<double> op("twice", v);
+  const auto y = op.result(v.shape());
+  std::fill_n(op.data(y), y.size(), 0.0);
+  op.record(y, [seen, factor = std::make_unique<double>(2), dy = op.slot(y), dx = op.slot(v)](Pass<double>& pass) {
+    ++*seen;
+    for (Index i = 0; i < dx.size; ++i) pass.add_to(dx)[i] += *factor * pass.of(dy)[i];
+  });
+  const auto kept = tape.backward_from(y, x.data(), Keep::tape);
+  EXPECT_EQ(seen.use_count(), 2);
+  const auto last = tape.backward_from(y, x.data());
+  EXPECT_EQ(seen.use_count(), 1);
+  EXPECT_EQ(*seen, 2);
+  for (Index i = 0; i < x.size(); ++i) {
+    EXPECT_EQ(kept.of(v).data()[i], 2 * x.data()[i]);
+    EXPECT_EQ(last.of(v).data()[i], 2 * x.data()[i]);
+  }
+}
+
 TEST_F(Tapes, integers_carry_the_tape) {
   Embedding<double> table({7, 4}, rng);
   Tape<double> tape(Mode::training);
