@@ -6,6 +6,7 @@
 #include "attend/attention/channel/danet_channel_attention.hpp"
 #include "attend/attention/channel/squeeze_excite.hpp"
 #include "attend/functional/reduction.hpp"
+#include "attend/layers/max_pool.hpp"
 #include "attend/models/resnet.hpp"
 #include "attend/testing/gradient_check.hpp"
 #include "attend/train/adam.hpp"
@@ -101,6 +102,16 @@ TEST(InsertAttention, RefusesWhatIsNoSlot) {
   EXPECT_NE(insert("layer1.0.se").find("is taken"), std::string::npos);
   EXPECT_NE(error_of<OptionError>([&] { insert_attention<float>(net, "layer2.0.se", {}); }).find("empty"),
             std::string::npos);
+}
+
+TEST(InsertAttention, WhatDoesNotFitIsNamedWithItsSlot) {
+  Rng rng(6);
+  const auto x = random_tensor<float, 4>({1, 40, 33, 3}, 1);
+  ResNet<float> other_channels = small_net(rng), other_shape = small_net(rng);
+  insert_attention<float>(other_channels, "layer1.0.se", SqueezeExcite<float>({.channels = 32}, rng));
+  expect_error<ShapeError>([&] { other_channels(x); }, {"layer1.0.se", "64", "32"});
+  insert_attention<float>(other_shape, "layer1.0.se", MaxPool2d({.kernel_size = 2}));
+  expect_error<ShapeError>([&] { other_shape(x); }, {"layer1.0.se", "the attention's result has shape", "must keep"});
 }
 
 TEST(FineTuning, TheHeadIsReplacedAndPartsLearnAtTheirOwnRates) {

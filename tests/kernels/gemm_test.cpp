@@ -55,7 +55,7 @@ struct Product {
     gemm<S>(side_a, side_b, m, n, k, alpha, a.data(), lda, b.data(), ldb, beta, y.data(), ldc, zeros);
     return y;
   }
-  /// Largest error against long double sums, in units of what rounding can do: epsilon sqrt(k) times the sum of
+  /// Largest error against sums in a wider type, in units of what rounding can do: epsilon sqrt(k) times the sum of
   /// magnitudes.
   double error(const std::vector<S>& y) const {
     double worst = 0;
@@ -66,14 +66,15 @@ struct Product {
           if (y[at] != c[at]) return std::numeric_limits<double>::infinity();  // wrote beyond its columns
           continue;
         }
-        long double exact = beta == 0 ? 0 : static_cast<long double>(beta) * c[at], size = std::fabs(exact);
+        using Wide = std::conditional_t<sizeof(S) == 4, double, long double>;
+        Wide exact = beta == 0 ? 0 : Wide(beta) * Wide(c[at]), size = std::fabs(exact);
         for (Index l = 0; l < k; ++l) {
-          const long double term = static_cast<long double>(alpha) * at_a(i, l) * at_b(l, j);
+          const Wide term = Wide(alpha) * Wide(at_a(i, l)) * Wide(at_b(l, j));
           exact += term;
           size += std::fabs(term);
         }
         const double unit = static_cast<double>(size) * std::numeric_limits<S>::epsilon();
-        const double off = static_cast<double>(std::fabs(y[at] - exact));
+        const double off = static_cast<double>(std::fabs(Wide(y[at]) - exact));
         worst = std::max(worst, unit == 0 ? off * 1e30 : off / unit);
       }
     return worst;
