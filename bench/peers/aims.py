@@ -85,6 +85,8 @@ AIMS = [
     ("SE and CBAM (S1-S5), times PyTorch eager, geometric mean", "1.5", mean(r"S\d(@16)?", eager)),
     ("N1-N3, of the copy bandwidth", "85 %", each(r"N\d", fraction, ".0%")),
     ("N1-N3, times the fastest peer", "1.0", each(r"N\d", ratio, ".2f")),
+    ("N1-N3 into a tensor that is there, of the copy bandwidth", "85 %", each(r"N\d@into", fraction, ".0%")),
+    ("N1-N3 into a tensor that is there, times the fastest peer", "1.0", each(r"N\d@into", ratio, ".2f")),
     ("Bahdanau's step (R1), times PyTorch", "2", each(r"R1", eager, ".2f")),
     ("training FM, E1, E2, times the fastest peer", "1.2", each(r"FM|E\d", ratio, ".2f")),
     ("rows with at most twice the error of the most accurate peer", "all but Winograd's", inaccurate),

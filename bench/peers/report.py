@@ -171,8 +171,6 @@ def write(folder):
     for isa, name in (("native", "chart.png"), ("avx2", "chart_avx2.png")):
         if panels := [(title(*key), rows) for key, rows in others.items() if key[0] == isa]:
             chart(panels, folder / name)
-    if of_gates:
-        chart([(title(*key), rows) for key, rows in of_gates.items()], folder / "chart_gates.png")
 
 
 if __name__ == "__main__":
