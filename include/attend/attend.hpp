@@ -64,6 +64,7 @@
 #include "attend/functional/rotary.hpp"
 #include "attend/functional/shape.hpp"
 #include "attend/functional/softmax.hpp"
+#include "attend/functional/strips.hpp"
 
 #include "attend/layers/activation.hpp"
 #include "attend/layers/adaptive_pool.hpp"

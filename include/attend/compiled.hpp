@@ -35,3 +35,4 @@
 #include "attend/kernels/rotary.hpp"
 #include "attend/kernels/row_norm.hpp"
 #include "attend/kernels/softmax.hpp"
+#include "attend/kernels/strips.hpp"

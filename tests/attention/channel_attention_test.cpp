@@ -120,6 +120,30 @@ TEST(GlobalContext, ReadsWhereItsQueryLooks) {
   EXPECT_NEAR(weights[0].data()[1], 0.75, 1e-15);
 }
 
+/// What is computed in fewer passes without a tape is what a tape records, but for rounding; alone and in a batch it has
+/// the same bits.
+template <class Layer>
+void expect_same_on_a_tape(const Layer& layer, const Tensor<float, 4>& x) {
+  Tape<float> tape(Mode::evaluation);
+  const auto recorded = layer(tape.want(tape.input(x)));
+  const auto y = layer(x);
+  for (Index i = 0; i < x.size(); ++i) ASSERT_NEAR(y.data()[i], recorded.data()[i], 2e-6) << i;
+  const Index half = x.size() / 2;
+  const auto alone =
+      layer(Variable<float, 4>::borrow(x.data() + half, {1, x.dimension(1), x.dimension(2), x.dimension(3)}));
+  for (Index i = 0; i < half; ++i) ASSERT_EQ(alone.data()[i], y.data()[half + i]) << i;
+}
+TEST(ChannelAttention, WithoutATapeIsAsOnOne) {
+  for (const auto& [height, width, channels] : {std::array<Index, 3>{3, 4, 6}, {23, 31, 40}, {7, 7, 67}}) {
+    const auto x = random_tensor<float, 4>({2, height, width, channels}, 1);
+    expect_same_on_a_tape(GlobalContext<float>({.channels = channels}, rng), x);
+    expect_same_on_a_tape(GlobalContext<float>({.channels = channels, .fuse_add = true}, rng), x);
+    expect_same_on_a_tape(LightCbam<float>({.channels = channels, .rd_channels = 3}, rng), x);
+    expect_same_on_a_tape(CoordinateAttention<float>({.channels = channels}, rng), x);
+    expect_same_on_a_tape(EfficientLocalAttention<float>({.channels = channels}, rng), x);
+  }
+}
+
 TEST(GlobalContext, AddingStartsFromTheIdentityUpToABias) {
   GlobalContext<double> layer({.channels = 6, .fuse_add = true, .fuse_scale = false}, rng);
   set(layer, "mlp_add.fc2.bias", 0);

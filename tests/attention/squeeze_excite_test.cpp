@@ -208,6 +208,26 @@ TEST(MeanMaxChannels, MeanFirstThenMaximumAndNaNIsTheLargest) {
   EXPECT_TRUE(std::isnan(y.data()[3]));
 }
 
+TEST(MeanMaxChannels, OffATapeHasTheBitsOfATape) {
+  for (const Index channels : {1, 5, 16, 67, 256}) {
+    auto x = random_tensor<float, 4>({3, 3, 5, channels}, 1);
+    x.data()[20 * channels + channels / 2] = std::numeric_limits<float>::quiet_NaN();
+    x.data()[31 * channels] = std::numeric_limits<float>::infinity();
+    const auto gate = random_tensor<float, 2>({3, channels}, 2);
+    Tape<float> tape(Mode::training);
+    const auto same = [](const Variable<float, 4>& a, const Variable<float, 4>& b) {
+      for (Index i = 0; i < a.size(); ++i)
+        if (a.data()[i] != b.data()[i] && !(std::isnan(a.data()[i]) && std::isnan(b.data()[i]))) return false;
+      return true;
+    };
+    const auto taped = tape.want(tape.input(x));
+    EXPECT_TRUE(same(mean_max_channels(Variable<float, 4>(x)), mean_max_channels(taped))) << channels;
+    EXPECT_TRUE(same(mean_max_channels(Variable<float, 4>(x), Variable<float, 2>(gate)),
+                     mean_max_channels(taped, tape.input(gate))))
+        << channels;
+  }
+}
+
 TEST(BadInput, ShortcutOfAnotherShape) {
   Rng rng(3);
   const SqueezeExcite<float> layer({.channels = 4, .rd_channels = 2}, rng);

@@ -24,9 +24,15 @@ template <class S>
 class LightCbam : public Layer<LightCbam<S>> {
  public:
   LightCbam(const LightCbamOptions& o, Rng& rng)
-      : channel_(squeeze(o), rng), spatial_({o.spatial_kernel_size, Activation::sigmoid, true}, rng) {}
+      : channels_(o.channels),
+        channel_(squeeze(o), rng),
+        spatial_({o.spatial_kernel_size, Activation::sigmoid, true}, rng) {}
 
-  Variable<S, 4> forward(const Variable<S, 4>& x) const { return spatial_(channel_(x)); }
+  Variable<S, 4> forward(const Variable<S, 4>& x) const {
+    if (x.link() || x.dim(3) != channels_ || Recording::wants(key_of(channel_))) return spatial_(channel_(x));
+    const auto channels = channel_.gate(x);  // without a tape: three passes over x, and the map between is not made
+    return gate_both(x, channels, spatial_.gate(mean_max_channels(x, channels)));
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     visit("channel", self.channel_);
@@ -41,6 +47,7 @@ class LightCbam : public Layer<LightCbam<S>> {
     squeeze.add_maxpool = true;
     return squeeze;
   }
+  Index channels_;
   SqueezeExcite<S> channel_;
   CbamSpatial<S> spatial_;
 };

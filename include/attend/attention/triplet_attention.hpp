@@ -1,6 +1,8 @@
 #pragma once
 #include "attend/attention/channel/strips.hpp"
 #include "attend/autograd/recording.hpp"
+#include "attend/functional/concat.hpp"
+#include "attend/functional/reduction.hpp"
 #include "attend/functional/shape.hpp"
 #include "attend/layers/conv_norm_act.hpp"
 

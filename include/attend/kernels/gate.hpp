@@ -135,6 +135,42 @@ void both_forward(Index batch, Index pixels, Index channels, const S* x, const S
   });
 }
 
+/// y(row) = mean and largest over the channels of `count` rows that share gates g (channels), not null: of x g. Rows side
+/// by side do not wait for each other. False if there is a NaN, or may be.
+template <int count, class S>
+bool mean_max_of_rows(Index channels, const S* x, const S* g, S* y) {
+  using V = simd::Vector<S>;
+  constexpr Index lanes = simd::lanes<S>;
+  V sum[count] = {}, best[count];
+  for (V& b : best) b = simd::all<V>(-std::numeric_limits<S>::infinity());
+  const Index whole = channels / lanes * lanes;
+  for (Index c = 0; c < whole; c += lanes) {
+    const V scale = g ? simd::load(g + c) : V{};
+    for (int k = 0; k < count; ++k) {
+      V v = simd::load(x + k * channels + c);
+      if (g) v *= scale;
+      sum[k] += v;
+      best[k] = simd::at_least(v, best[k]);
+    }
+  }
+  bool number = true;
+  for (int k = 0; k < count; ++k) {
+    S lane[lanes], total = simd::sum_of_lanes(sum[k]);
+    simd::store(lane, best[k]);
+    for (Index half = lanes / 2; half > 0; half /= 2)
+      for (Index i = 0; i < half; ++i) lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+    for (Index c = whole; c < channels; ++c) {
+      const S v = g ? x[k * channels + c] * g[c] : x[k * channels + c];
+      total += v;
+      lane[0] = v > lane[0] ? v : lane[0];
+    }
+    y[2 * k] = total / S(channels);
+    y[2 * k + 1] = lane[0];
+    number = number && total == total;
+  }
+  return number;
+}
+
 /// y(row) = mean and largest over the channels, NaN being the largest of all; `where`, unless null, gets the first
 /// largest's channel. With gates g (batch, channels), not null: of x g(b, c).
 template <class S>
@@ -142,9 +178,18 @@ void mean_max_forward(Index rows, Index pixels, Index channels, const S* x, cons
   using V = simd::Vector<S>;
   using Word = typename simd::Lanes<V>::Word;
   constexpr Index lanes = simd::lanes<S>;
+  constexpr int together = 4;
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const S *from = x + row * channels, *scale = g ? g + row / pixels * channels : nullptr;
+      if (!where) {
+        const bool several = std::min(end, g ? (row / pixels + 1) * pixels : end) - row >= together;
+        if (several ? mean_max_of_rows<together>(channels, from, scale, y + 2 * row)
+                    : mean_max_of_rows<1>(channels, from, scale, y + 2 * row)) {
+          row += several ? together - 1 : 0;
+          continue;
+        }
+      }
       V sum{}, best = simd::all<V>(scale ? from[0] * scale[0] : from[0]);
       simd::Bits<V> at{}, number{};
       for (Index k = 0; k < lanes; ++k) number[k] = static_cast<Word>(k);

@@ -39,6 +39,7 @@ class PointwiseConv : public Layer<PointwiseConv<S>> {
   }
   /// Write access for a block that draws its weights in another way.
   Parameter<S, 4>& weight() { return weight_; }
+  const Parameter<S, 4>& weight() const { return weight_; }
   std::optional<Parameter<S, 1>>& bias() { return bias_; }
 
  private:

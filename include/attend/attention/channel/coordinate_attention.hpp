@@ -39,14 +39,14 @@ class CoordinateAttention : public Layer<CoordinateAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map("CoordinateAttention", x.shape(), options_.channels);
-    auto hidden = conv1_(detail::strips(x));
+    auto hidden = conv1_(strip_means(x));
     hidden = activate(bn1_ ? (*bn1_)(hidden) : hidden, options_.activation);
     const auto parts = split(hidden, {x.dim(1), x.dim(2)}, 1);
     const auto rows = detail::of_rows(activate(conv_h_(parts[0]), options_.gate));
     const auto columns = detail::of_columns(activate(conv_w_(parts[1]), options_.gate));
     offer(*this, "row_gate", rows);
     offer(*this, "column_gate", columns);
-    const auto y = x * columns * rows;
+    const auto y = gate_strips(x, rows, columns);
     return options_.skip ? y + x : y;
   }
   template <class Self, class Visit>

@@ -37,11 +37,12 @@ class EfficientLocalAttention : public Layer<EfficientLocalAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map("EfficientLocalAttention", x.shape(), options_.channels);
-    const auto rows = gated(conv_h_(mean(x, {2}, keep_dims)), norm_h_);
-    const auto columns = gated(conv_w_(mean(x, {1}, keep_dims)), norm_w_);
+    const auto means = split(strip_means(x), {x.dim(1), x.dim(2)}, 1);
+    const auto rows = gated(conv_h_(detail::of_rows(means[0])), norm_h_);
+    const auto columns = gated(conv_w_(detail::of_columns(means[1])), norm_w_);
     offer(*this, "row_gate", rows);
     offer(*this, "column_gate", columns);
-    const auto y = x * rows * columns;
+    const auto y = gate_strips(x, rows, columns);
     return options_.skip ? y + x : y;
   }
   template <class Self, class Visit>

@@ -1,9 +1,11 @@
 #pragma once
 #include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
+#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/matmul.hpp"
 #include "attend/functional/softmax.hpp"
+#include "attend/kernels/attention_decode.hpp"
 #include "attend/layers/conv_mlp.hpp"
 
 ATTEND_BEGIN
@@ -55,15 +57,15 @@ class GlobalContext : public Layer<GlobalContext<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map("GlobalContext", x.shape(), options_.channels);
-    const auto context = conv_attn_ ? attended(x) : global_average_pool(x);
+    if (!mlp_add_) return detail::gate_by<S>(*this, x, [this](const auto& part) { return gate(context(part)); });
+    const auto seen = context(x);
     auto y = x;
     if (mlp_scale_) {
-      const auto gate = activate((*mlp_scale_)(context), options_.gate);
-      offer(*this, "gate", gate);
-      y = gate_channels(x, gate);
+      const auto scale = gate(seen);
+      offer(*this, "gate", scale);
+      y = gate_channels(x, scale);
     }
-    if (mlp_add_) y = y + (*mlp_add_)(context).reshape(Shape<4>{x.dim(0), 1, 1, options_.channels});
-    return y;
+    return y + (*mlp_add_)(seen).reshape(Shape<4>{x.dim(0), 1, 1, options_.channels});
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
@@ -73,6 +75,26 @@ class GlobalContext : public Layer<GlobalContext<S>> {
   }
 
  private:
+  Variable<S, 2> gate(const Variable<S, 2>& seen) const { return activate((*mlp_scale_)(seen), options_.gate); }
+  Variable<S, 2> context(const Variable<S, 4>& x) const {
+    if (!conv_attn_) return global_average_pool(x);
+    return x.link() || Recording::wants(key_of(*this)) ? attended(x) : attended_at_once(x);
+  }
+  /// The same in one pass over x, without the weights. (They do not depend on the bias, equal for all positions.)
+  Variable<S, 2> attended_at_once(const Variable<S, 4>& x) const {
+    const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), channels = options_.channels;
+    Operation<S> op("GlobalContext", x);
+    const auto y = op.result(Shape<2>{batch, channels});
+    AttentionProblem<S> p;
+    p.batch = batch, p.queries = 1, p.keys = positions, p.heads = p.key_heads = 1, p.dim = p.value_dim = channels;
+    p.query = {conv_attn_->weight().data(), 0, channels, channels};
+    p.key = p.value = head_rows(x.data(), positions, Index(1), channels);
+    p.mask.keys = positions;
+    MultiplyAdds::add(batch, positions, 2 * channels);
+    attention_decode(p, head_rows(op.data(y), Index(1), Index(1), channels), static_cast<S*>(nullptr),
+                     static_cast<S*>(nullptr));
+    return y;
+  }
   Variable<S, 2> attended(const Variable<S, 4>& x) const {
     const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), channels = options_.channels;
     const auto weights = softmax((*conv_attn_)(x).reshape(Shape<3>{batch, 1, positions}));

@@ -35,7 +35,7 @@ class SimpleCoordinateAttention : public Layer<SimpleCoordinateAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map("SimpleCoordinateAttention", x.shape(), options_.channels);
-    const auto parts = split(activate(fc1_(detail::strips(x)), options_.activation), {x.dim(1), x.dim(2)}, 1);
+    const auto parts = split(activate(fc1_(strip_means(x)), options_.activation), {x.dim(1), x.dim(2)}, 1);
     const auto gate = activate(detail::of_rows(fc_h_(parts[0])) + detail::of_columns(fc_w_(parts[1])), options_.gate);
     offer(*this, "gate", gate);
     return options_.skip ? x * gate + x : x * gate;

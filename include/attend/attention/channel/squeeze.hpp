@@ -13,8 +13,9 @@ namespace detail {
 /// x: (batch, height, width, channels)  ->  (batch, channels)
 template <class S>
 Variable<S, 2> squeeze(const Variable<S, 4>& x, bool add_maxpool) {
-  const auto mean = global_average_pool(x);
-  return add_maxpool ? (mean + global_max_pool(x)) * 0.5 : mean;
+  if (!add_maxpool) return global_average_pool(x);
+  const auto [mean, most] = global_mean_max_pool(x);
+  return (mean + most) * 0.5;
 }
 
 /// How many samples gate_by takes together: one, so that its map is still in the core's own cache when its gate is known,

@@ -81,6 +81,12 @@ class SqueezeExcite : public Layer<SqueezeExcite<S>> {
     return detail::gate_by<S>(
         *this, x, [this](const auto& part) { return gate(part); }, &shortcut, relu);
   }
+  /// The gate alone, (batch, channels); it is not offered.
+  Variable<S, 2> gate(const Variable<S, 4>& x) const {
+    auto hidden = reduce_(detail::squeeze(x, options_.add_maxpool));
+    if (norm_) hidden = (*norm_)(hidden);
+    return activate(expand_(activate(hidden, options_.activation)), options_.gate);
+  }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
     const bool fc = self.options_.names == SqueezeNames::fc;
@@ -90,11 +96,6 @@ class SqueezeExcite : public Layer<SqueezeExcite<S>> {
   }
 
  private:
-  Variable<S, 2> gate(const Variable<S, 4>& x) const {
-    auto hidden = reduce_(detail::squeeze(x, options_.add_maxpool));
-    if (norm_) hidden = (*norm_)(hidden);
-    return activate(expand_(activate(hidden, options_.activation)), options_.gate);
-  }
   SqueezeExcite(const SqueezeExciteOptions& options, Index reduced, Rng& rng)
       : options_(options),
         reduce_({options.channels, reduced, options.bias}, rng),

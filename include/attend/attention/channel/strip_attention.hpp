@@ -49,7 +49,8 @@ class StripAttention : public Layer<StripAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     detail::check_map("StripAttention", x.shape(), options_.channels);
-    const auto rows = mean(x, {2}, keep_dims), columns = mean(x, {1}, keep_dims);
+    const auto means = split(strip_means(x), {x.dim(1), x.dim(2)}, 1);
+    const auto rows = detail::of_rows(means[0]), columns = detail::of_columns(means[1]);
     const auto gate =
         activate((conv_h_ ? (*conv_h_)(rows) : rows) + (conv_w_ ? (*conv_w_)(columns) : columns), options_.gate);
     offer(*this, "gate", gate);

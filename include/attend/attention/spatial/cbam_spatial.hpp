@@ -1,7 +1,7 @@
 #pragma once
 #include "attend/autograd/recording.hpp"
 #include "attend/functional/gate.hpp"
-#include "attend/functional/reduction.hpp"
+#include "attend/functional/shape.hpp"
 #include "attend/layers/conv_norm_act.hpp"
 
 ATTEND_BEGIN
@@ -29,7 +29,7 @@ class CbamSpatial : public Layer<CbamSpatial<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& x) const { return gate_positions(x, gate(mean_max_channels(x))); }
   /// The gate alone, (batch, height, width, 1), of mean and maximum over the channels.
   Variable<S, 4> gate(const Variable<S, 4>& mean_max) const {
-    const auto gate = activate(conv_(options_.light ? mean(mean_max, {3}, keep_dims) : mean_max), options_.gate);
+    const auto gate = activate(conv_(options_.light ? half_sum(mean_max) : mean_max), options_.gate);
     offer(*this, "gate", gate);
     return gate;
   }
@@ -39,6 +39,10 @@ class CbamSpatial : public Layer<CbamSpatial<S>> {
   }
 
  private:
+  static Variable<S, 4> half_sum(const Variable<S, 4>& mean_max) {
+    const auto sum = select(mean_max, 0, 3) + select(mean_max, 1, 3);
+    return (sum * 0.5).reshape(Shape<4>{sum.dim(0), sum.dim(1), sum.dim(2), 1});
+  }
   static ConvNormActOptions convolution(const CbamSpatialOptions& o) {
     require<OptionError>(o.kernel_size > 0 && o.kernel_size % 2 == 1, "CbamSpatial",
                          [&] { return "kernel_size = " + to_string(o.kernel_size) + " must be odd and above 0"; });
