@@ -31,7 +31,7 @@ namespace {
 struct Settings {
   std::vector<std::string> networks{"none", "scse", "danet", "encnet"};
   std::filesystem::path data_folder = "/usr/share/datasets/fashion-mnist", output = "segment_output";
-  attend::Index scenes = 40000, test_scenes = 500, batch_size = 16;
+  attend::Index scenes = 36000, test_scenes = 500, batch_size = 16;
   std::vector<attend::Index> pixel{24, 24};
   std::uint64_t seed = 1;
   int threads = 0;
