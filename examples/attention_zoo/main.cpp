@@ -8,12 +8,12 @@
 // Prints a table as it grows. Writes into --output: zoo.md and zoo.csv (accuracy with deviation, gap between training and
 // test, parameters, multiply-adds, latency, images per second), and zoo.png, accuracy over latency. Attentions that are
 // not trained are listed with their cost.
-#include <CLI/CLI.hpp>
 #include <attend/attention/make_attention.hpp>
 #include <attend/explain/plot.hpp>
 #include <attend/io/png.hpp>
 #include <iostream>
 
+#include "../shared/command_line.hpp"
 #include "../shared/evaluation.hpp"
 #include "../shared/fashion_mnist.hpp"
 #include "../shared/program.hpp"
@@ -48,11 +48,7 @@ Settings parse(int argc, char** argv) {
   app.add_option("--train-images", s.train_images, "the first so many")->check(CLI::Range(128, 60000));
   app.add_option("--test-images", s.test_images, "the first so many")->check(CLI::Range(1, 10000));
   app.add_option("--threads", s.threads, "0: all processors this process may use")->check(CLI::Range(0, 1024));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    std::exit(app.exit(e) == 0 ? 0 : 2);
-  }
+  parse_or_exit(app, argc, argv);
   if (s.seeds == 0) s.seeds = s.full ? 3 : 1;
   if (s.epochs == 0) s.epochs = s.data == "fashion" ? 5 : 60;
   if (s.attentions.empty()) {

@@ -9,9 +9,9 @@
 // Prints a progress bar, a line per epoch and the test accuracy. Writes into --output: weights.safetensors (PyTorch's
 // names and layouts), curves.csv, accuracy.png, loss.png, confusion.png, and attention.png: test images under the weights
 // of the query that pools the grid.
-#include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "../shared/command_line.hpp"
 #include "../shared/fashion_mnist.hpp"
 #include "../shared/program.hpp"
 #include "../shared/shapes.hpp"
@@ -51,11 +51,7 @@ Settings parse(int argc, char** argv) {
   app.add_option("--threads", s.threads, "0: all processors this process may use")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    std::exit(app.exit(e) == 0 ? 0 : 2);
-  }
+  parse_or_exit(app, argc, argv);
   attention_parts(s.attention);
   if (s.data != "fashion" && s.data != "shapes")
     throw attend::OptionError("fashion_mnist", "--data=" + s.data + "; it must be fashion or shapes");

@@ -7,11 +7,11 @@
 // the other task, four times: the classifier alone; squeeze-and-excitation inserted into every block as the identity and
 // tuned with it, the backbone frozen; everything, later parts at higher rates; and everything from random weights. Prints
 // a table of test accuracies, and writes it to fine_tune.md in --output.
-#include <CLI/CLI.hpp>
 #include <attend/attention/channel/squeeze_excite.hpp>
 #include <attend/attention/insert_attention.hpp>
 #include <iostream>
 
+#include "../shared/command_line.hpp"
 #include "../shared/evaluation.hpp"
 #include "../shared/fashion_mnist.hpp"
 #include "../shared/program.hpp"
@@ -42,11 +42,7 @@ Settings parse(int argc, char** argv) {
   app.add_option("--images", s.images, "to tune on")->capture_default_str()->check(CLI::Range(64, 20000));
   app.add_option("--epochs", s.epochs, "of tuning")->capture_default_str()->check(CLI::Range(1, 10000));
   app.add_option("--threads", s.threads, "0: all processors this process may use")->check(CLI::Range(0, 1024));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    std::exit(app.exit(e) == 0 ? 0 : 2);
-  }
+  parse_or_exit(app, argc, argv);
   return s;
 }
 

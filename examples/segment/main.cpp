@@ -8,7 +8,6 @@
 // Prints mean intersection over union on scenes of held-out items. Writes into --output: segment.md (the table),
 // segment.png (scenes, truth, what each network says, and where DANet's position attention looks from the pixel), and
 // the weights of each network.
-#include <CLI/CLI.hpp>
 #include <attend/explain/heatmap.hpp>
 #include <attend/explain/image_sheet.hpp>
 #include <attend/explain/recording.hpp>
@@ -22,6 +21,7 @@
 #include <attend/train/schedule.hpp>
 #include <iostream>
 
+#include "../shared/command_line.hpp"
 #include "../shared/fashion_mnist.hpp"
 #include "../shared/program.hpp"
 #include "../shared/report.hpp"
@@ -53,11 +53,7 @@ Settings parse(int argc, char** argv) {
       ->check(CLI::Range(0, int(Scenes::side) - 1));
   app.add_option("--seed", s.seed)->capture_default_str();
   app.add_option("--threads", s.threads, "0: all processors this process may use")->check(CLI::Range(0, 1024));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    std::exit(app.exit(e) == 0 ? 0 : 2);
-  }
+  parse_or_exit(app, argc, argv);
   return s;
 }
 
