@@ -9,6 +9,7 @@
 #include "attend/attention/spatial/separable_attention.hpp"
 #include "attend/attention/spatial/window_attention.hpp"
 #include "attend/attention/spatial/window_attention_v2.hpp"
+#include "attend/layers/conv_mlp.hpp"
 #include "attention/spatial_models.hpp"
 
 namespace attention_dropout_test {
@@ -110,6 +111,9 @@ TEST(AttentionDropout, SeparableAttention) {
 TEST(AttentionDropout, ClassAttention) {
   expect_both<ClassAttention>("ClassAttention", ClassAttentionOptions{.channels = 4, .num_heads = 2},
                               random_tensor<double, 3>({2, 5, 4}, 1));
+}
+TEST(AttentionDropout, ConvMlpBeforeItsLastMap) {
+  expect_drops<ConvMlp>("ConvMlp", ConvMlpOptions{.in_channels = 4, .hidden_channels = 6}, &ConvMlpOptions::drop, map);
 }
 // timm's CoaT has an attn_drop too, which does nothing.
 TEST(AttentionDropout, FactorizedAttentionAfterItsProjection) {

@@ -69,6 +69,43 @@ TEST(CoAtNet, EveryParameterIsTrained) {
   EXPECT_EQ(untrained(model, {6, 64, 32, 3}), "");
 }
 
+/// What small_coatnet with `o` makes of images in training, parameters whose names `zeroed` picks being zero.
+Tensor<double, 2> coatnet_in_training(const CoAtNetOptions& o, const std::function<bool(const std::string&)>& zeroed) {
+  Rng rng(2);
+  CoAtNet<double> model(o, rng);
+  for (const auto& p : parameters<double>(model))
+    if (p->kind() == Kind::parameter) {
+      auto values = p->edit_flat();
+      for (Index i = 0; i < values.size(); ++i) values(i) += 0.1 * rng.uniform();
+      if (zeroed(p.name)) values.setZero();
+    }
+  Tape<double> tape(Mode::training, rng);
+  return model(tape.input(random_tensor<double, 4>({2, 64, 32, 3}, 3))).tensor();
+}
+// Dropped altogether, weights of the attention leave the bias of its projection, and the projection's result nothing.
+TEST(CoAtNet, DropsInItsAttentionBlocks) {
+  const auto ends = [](const std::string& name, const std::string& end) {
+    return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+  };
+  const auto expect = [&](double CoAtNetOptions::*drop, const auto& zeroed) {
+    auto o = small_coatnet();
+    const auto plain = coatnet_in_training(o, [](const auto&) { return false; });
+    const auto without = coatnet_in_training(o, zeroed);
+    o.*drop = 1;
+    const auto dropped = coatnet_in_training(o, [](const auto&) { return false; });
+    for (Index i = 0; i < plain.size(); ++i) {
+      EXPECT_NEAR(dropped.data()[i], without.data()[i], 1e-12);  // roundings of sums of order one
+      EXPECT_GT(std::abs(dropped.data()[i] - plain.data()[i]), 1e-6);
+    }
+    o.*drop = 1.5;
+    expect_error<OptionError>([&] { coatnet_in_training(o, zeroed); }, {"_drop is 1.5", "[0, 1]"});
+  };
+  expect(&CoAtNetOptions::attn_drop, [&](const std::string& name) { return ends(name, "attn.proj.weight"); });
+  expect(&CoAtNetOptions::proj_drop, [&](const std::string& name) {
+    return ends(name, "attn.proj.weight") || ends(name, "attn.proj.bias") || ends(name, "mlp.fc2.weight");
+  });
+}
+
 /// `headless` is the network without a classifier: what a new one reads.
 template <class Model>
 void expect_new_classifier(const Model& headless, Model model, const std::string& name, const Shape<4>& shape) {

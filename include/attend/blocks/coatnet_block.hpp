@@ -25,6 +25,8 @@ struct CoAtNetBlockOptions {
   // of attention blocks
   Index height = 0, width = 0;  ///< of the result
   bool shortcut_bias = false;
+  double attn_drop = 0;  ///< probability of zeroing a weight of the attention, in training
+  double proj_drop = 0;  ///< of zeroing a number of its result, and of the mlp before fc2, in training
 };
 
 namespace detail {
@@ -147,9 +149,9 @@ class CoAtNetAttentionBlock : public Layer<CoAtNetAttentionBlock<S>> {
       : options_(detail::checked_coatnet("CoAtNetAttentionBlock", o)),
         shortcut_(o, o.shortcut_bias, rng),
         norm1_(channel_norm(o.in_channels)),
-        attn_({o.in_channels, o.out_channels, o.height, o.width}, rng),
+        attn_({o.in_channels, o.out_channels, o.height, o.width, 32, o.attn_drop, o.proj_drop}, rng),
         norm2_(channel_norm(o.out_channels)),
-        mlp_({o.out_channels, 4 * o.out_channels, 0, Activation::gelu}, rng) {}
+        mlp_({o.out_channels, 4 * o.out_channels, 0, Activation::gelu, false, 1e-6, o.proj_drop}, rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto normed = options_.stride == 2 ? detail::halved(norm1_(x)) : norm1_(x);

@@ -16,7 +16,8 @@ struct CoAtNetOptions {
   CoAtNetStride stride_mode = CoAtNetStride::pool;
   bool pre_norm_act = true, squeeze_early = true, output_bias = false, shortcut_bias = false;  ///< CoAtNetBlockOptions
   Activation squeeze_activation = Activation::relu;
-  double dropout = 0, drop_path = 0;  ///< before the classifier; of the last block, earlier ones proportionally less
+  double dropout = 0, drop_path = 0;    ///< before the classifier; of the last block, earlier ones proportionally less
+  double attn_drop = 0, proj_drop = 0;  ///< CoAtNetBlockOptions, of attention blocks
 };
 /// timm's coatnet_0_rw_224, the options' defaults, for images of another size.
 inline CoAtNetOptions coatnet_0_rw(Index height, Index width) {
@@ -70,6 +71,7 @@ class CoAtNet : public Layer<CoAtNet<S>> {
         block.squeeze_early = o.squeeze_early, block.squeeze_activation = o.squeeze_activation;
         block.output_bias = o.output_bias, block.shortcut_bias = o.shortcut_bias;
         block.height = height, block.width = width;
+        block.attn_drop = o.attn_drop, block.proj_drop = o.proj_drop;
         if (stage < 2)
           stages_[stage].push_back(CoAtNetConvBlock<S>(block, rng));
         else
