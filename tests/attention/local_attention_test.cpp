@@ -19,13 +19,14 @@ TEST(LocalAttention, NamesAndShapesAreThoseOfWeightFiles) {
             "qkv.weight(24,8,) qkv.bias(24,) rpb(4,5,5,) proj.weight(8,8,) proj.bias(8,) ");
   EXPECT_EQ(names(CooccurrentAttention<float>(
                 {.channels = 16, .num_heads = 2, .num_mixtures = 2, .key_channels = 8, .value_channels = 8}, rng)),
-            "conv_qs.weight(16,16,1,1,) conv_qs.bias(16,) conv_vs.weight(16,16,1,1,) conv_vs.bias(16,) "
+            "conv_qs.weight(16,16,1,1,) conv_qs.bias(16,) conv_ks.weight(16,16,1,1,) conv_ks.bias(16,) "
+            "conv_vs.weight(16,16,1,1,) conv_vs.bias(16,) "
             "attention.weight(2,8,) conv.weight(16,16,1,1,) norm_layer.weight(16,) norm_layer.bias(16,) "
             "norm_layer.running_mean(16,) norm_layer.running_var(16,) norm_layer.num_batches_tracked() ");
   const CooccurrentAttention<float> ffn(
       {.channels = 16, .key_channels = 8, .value_channels = 8, .projection = CooccurrentProjection::ffn}, rng);
   EXPECT_EQ(names(ffn).find("conv_qs.0.weight(8,16,3,3,) conv_qs.1.weight(8,) conv_qs.1.bias(8,) "), 0u);
-  EXPECT_NE(names(ffn).find("conv_qs.3.weight(8,8,1,1,) conv_qs.3.bias(8,) conv_vs."), std::string::npos);
+  EXPECT_NE(names(ffn).find("conv_ks.3.weight(8,8,1,1,) conv_ks.3.bias(8,) conv_vs."), std::string::npos);
 }
 TEST(LocalAttention, RowsOfOfferedWeightsSumToOne) {
   Rng rng(3);
@@ -65,7 +66,9 @@ TEST(Trap, T19_CooccurrentQueriesAndKeysAreOneProjectionOfAnySize) {
   Rng rng(3);
   CooccurrentAttention<double> layer(acf, rng);
   randomize<double>(layer);
-  for (const auto& p : parameters<double>(layer)) EXPECT_EQ(p.name.find("conv_ks"), std::string::npos);
+  for (const std::string part : {".weight", ".bias"})
+    EXPECT_EQ(parameter<double>(layer, "conv_ks" + part).data, parameter<double>(layer, "conv_qs" + part).data);
+  EXPECT_EQ(count_parameters<double>(layer), 8 * 6 + 8 + 6 * 6 + 6 + 2 * 4 + 6 * 6 + 12);  // conv_qs counts once
   EXPECT_EQ(shape_of(layer(random_tensor<double, 4>({2, 3, 5, 6}, 1))), (Shape<4>{2, 3, 5, 6}));
 }
 // Two keys with scores 1 and 0 before the temperature: sqrt(key_channels) = 2, although a part has two channels.

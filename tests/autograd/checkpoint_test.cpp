@@ -43,6 +43,26 @@ TEST(Checkpoint, within_a_checkpoint_repeats_the_same_draws) {
   EXPECT_TRUE(report.ok()) << report.text();
 }
 
+/// One layer under two names.
+struct Shared : Layer<Shared> {
+  explicit Shared(Rng& rng) : dense({4, 4}, rng) {}
+  Variable<double, 2> forward(const Variable<double, 2>& x) const { return dense(dense(x)); }
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("first", self.dense);
+    visit("second", self.dense);
+  }
+  Dense<double> dense;
+};
+TEST(Checkpoint, of_shared_parameters_counts_their_gradient_once) {
+  Rng rng(6);
+  Shared block(rng);
+  const auto report = attend::testing::check_gradients(
+      block, [&](const auto& v) { return checkpoint(block, v); }, random_tensor<double, 2>({3, 4}, 1));
+  EXPECT_TRUE(report.ok()) << report.text();
+  EXPECT_EQ(report.checked, 12 + 16 + 4);
+}
+
 TEST(Checkpoint, reports_moments_once_and_saves_only_the_input) {
   const Watch<double> watch(4);
   const auto x = random_tensor<double, 2>({3, 4}, 1);

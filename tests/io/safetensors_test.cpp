@@ -233,6 +233,60 @@ TEST(LoadSafetensors, finds_names_by_prefix_and_renaming) {
   EXPECT_NE(text.find("unexpected: head.weight"), std::string::npos) << text;
 }
 
+/// One norm under two names, as PyTorch's modules may share one.
+struct Shared : Layer<Shared> {
+  Norm<float> norm{4};
+  template <class Self, class Visit>
+  static void children(Self& self, Visit&& visit) {
+    visit("query", self.norm);
+    visit("key", self.norm);
+  }
+};
+TEST(LoadSafetensors, a_shared_parameter_stands_under_one_or_all_of_its_names) {
+  const TemporaryFolder folder;
+  Shared net, other;
+  net.norm.weight.edit()(2) = 7;
+  net.norm.running_mean.edit()(1) = std::numeric_limits<float>::quiet_NaN();  // equal to itself, here
+  save_safetensors(folder / "both", net);
+  EXPECT_EQ(SafetensorsFile(folder / "both").names().size(), 6u);  // a state_dict
+  const LoadReport report = load_safetensors(folder / "both", other);
+  EXPECT_EQ(report.loaded.size(), 6u);
+  EXPECT_EQ(other.norm.weight.value()(2), 7);
+
+  for (const std::string name : {"query", "key"}) {
+    SafetensorsWriter writer;
+    add_parameters<float>(writer, net.norm, name + ".");
+    writer.write(folder / name);
+    Shared from_one;
+    EXPECT_TRUE(load_safetensors(folder / name, from_one).complete());
+    EXPECT_EQ(from_one.norm.weight.value()(2), 7);
+  }
+
+  SafetensorsWriter writer;
+  add_parameters<float>(writer, net.norm, "query.");
+  net.norm.weight.edit()(2) = 8;
+  add_parameters<float>(writer, net.norm, "key.");
+  writer.write(folder / "differing");
+  Shared unchanged;
+  const std::string text = thrown<FileError>([&] { load_safetensors(folder / "differing", unchanged); });
+  EXPECT_NE(text.find("query.weight and key.weight are one parameter of the model, and have different values"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(unchanged.norm.weight.value()(2), 1);
+  LoadOptions options;
+  options.strict = false;
+  const LoadReport lenient = load_safetensors(folder / "differing", unchanged, options);
+  ASSERT_EQ(lenient.conflicting.size(), 1u);
+  EXPECT_EQ(lenient.conflicting[0].second, "key.weight");
+  EXPECT_EQ(lenient.loaded.size(), 5u);
+  EXPECT_EQ(unchanged.norm.weight.value()(2), 7);  // the first name's
+
+  SafetensorsWriter().add("query.weight", net.norm.weight.value()).write(folder / "part");
+  const std::string missing = thrown<FileError>([&] { load_safetensors(folder / "part", unchanged); });
+  EXPECT_NE(missing.find("missing: query.running_mean"), std::string::npos) << missing;
+  EXPECT_EQ(missing.find("missing: key.weight"), std::string::npos) << missing;
+}
+
 TEST(LoadSafetensors, a_value_that_does_not_convert_changes_nothing) {
   const TemporaryFolder folder;
   Net<double> wide(3, 1);

@@ -57,11 +57,11 @@ class Run {
   const Case& golden() const { return golden_; }
   attend::Tape<S>& tape() { return tape_; }
 
-  /// Fills the model from the file. Every parameter of the model must be there, and every one there must be the
-  /// model's.
+  /// Fills the model from the file. Every parameter of the model must be there, a shared one under its first name, and
+  /// every one there must be the model's.
   template <class Model>
   void load(Model& model) {
-    fill(attend::parameters<S>(model));
+    fill(attend::distinct_parameters<S>(model));
   }
   /// Input number i as a Variable whose gradient will be compared.
   template <int R>

@@ -370,6 +370,21 @@ TEST(Ema, FollowsTheFormula) {
   EXPECT_EQ(line.values(), trained);
 }
 
+TEST(Ema, SharedParametersAreExchangedOnce) {
+  Twice twice;
+  EXPECT_EQ(count_parameters<double>(twice), 8);
+  Ema<double> ema(twice, {.decay = 0.5});
+  const auto before = twice.line.values();
+  Sgd<double>(twice, {.learning_rate = 0.02}).step(twice, gradients_of(twice.line));
+  const auto trained = twice.line.values();
+  ema.update(twice);
+  ema.swap(twice);
+  for (std::size_t i = 0; i < before.size(); ++i)
+    EXPECT_NEAR(twice.line.values()[i], (before[i] + trained[i]) / 2, 1e-15);
+  ema.swap(twice);
+  EXPECT_EQ(twice.line.values(), trained);
+}
+
 TEST(Ema, WarmUpIsThatOfTimm) {
   const Line<double> line;
   const Ema<double> ema(line, {.decay = 0.99, .warmup = true});

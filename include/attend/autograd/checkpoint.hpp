@@ -44,7 +44,7 @@ auto checkpoint(const L& layer, const Variable<S, R>& x, const More&... more) {
     std::uint64_t version;
   };
   std::vector<Leaf> leaves;
-  for (const auto& p : parameters<S>(layer))
+  for (const auto& p : distinct_parameters<S>(layer))
     if (p->trainable()) {
       leaves.push_back({p.data, outer->leaf_slot(*p.data), p->version()});
       op.depend_on(leaves.back().slot);

@@ -1,5 +1,6 @@
 #pragma once
 #include <string_view>
+#include <unordered_set>
 
 #include "attend/autograd/parameter.hpp"
 #include "attend/core/nearest_names.hpp"
@@ -80,6 +81,17 @@ auto parameters(Model& model) {
     return all;
   }
 }
+/// Each parameter and buffer once: a shared one is walked under each of its names, and stands here under the first.
+template <class S, class Model>
+auto distinct_parameters(Model& model) {
+  auto all = parameters<S>(model);
+  std::unordered_set<const void*> seen;
+  std::size_t count = 0;
+  for (auto& p : all)
+    if (seen.insert(p.data).second) std::swap(all[count++], p);
+  all.resize(count);
+  return all;
+}
 /// The parameter or buffer of that dotted name. OptionError, with the nearest names, if there is none.
 template <class S, class Model>
 auto parameter(Model& model, const std::string& name) {
@@ -95,7 +107,7 @@ auto parameter(Model& model, const std::string& name) {
 template <class S, class Model>
 Index count_parameters(const Model& model) {
   Index count = 0;
-  for (const auto& p : parameters<S>(model)) count += p->kind() == Kind::parameter ? p->size() : 0;
+  for (const auto& p : distinct_parameters<S>(model)) count += p->kind() == Kind::parameter ? p->size() : 0;
   return count;
 }
 /// Takes parameters out of training (off) or into it again: frozen ones enter computations as plain values, get no

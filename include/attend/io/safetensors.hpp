@@ -1,6 +1,7 @@
 #pragma once
 /// The parameters and buffers of a model in a safetensors file, under PyTorch's dotted names: a `state_dict`.
 #include <cmath>
+#include <cstring>
 #include <functional>
 
 #include "attend/autograd/walk.hpp"
@@ -22,10 +23,15 @@ struct LoadReport {
     std::string name;
     std::vector<Index> in_file, in_model;
   };
+  /// Two names of one parameter, with different values in the file; those of `first` count.
+  struct Conflict {
+    std::string first, second;
+  };
   std::vector<std::string> loaded, missing, unexpected;
   std::vector<Mismatch> mismatching;
+  std::vector<Conflict> conflicting;
 
-  bool complete() const { return missing.empty() && unexpected.empty() && mismatching.empty(); }
+  bool complete() const { return missing.empty() && unexpected.empty() && mismatching.empty() && conflicting.empty(); }
   /// Everything that is wrong, one name a line.
   std::string text() const {
     std::string text;
@@ -34,6 +40,9 @@ struct LoadReport {
     for (const Mismatch& m : mismatching)
       text += "\n  mismatching: " + m.name + " has shape " + to_string(m.in_file) + " in the file, " +
               to_string(m.in_model) + " in the model";
+    for (const Conflict& c : conflicting)
+      text += "\n  conflicting: " + c.first + " and " + c.second +
+              " are one parameter of the model, and have different values in the file";
     return text;
   }
 };
@@ -81,8 +90,10 @@ void save_safetensors(const std::filesystem::path& path, const Model& model,
 }
 
 /// Sets the model's parameters and buffers from an open file. Strict: FileError naming everything that is missing,
-/// unexpected or of another shape, unless all of it fits. Nothing is set before everything to be set has been read and
-/// converted (see StoredArray), so on any exception the model is as it was.
+/// unexpected, of another shape or contradictory, unless all of it fits. A parameter that the model shares has several
+/// names: one of them is enough (safetensors.torch.save_model writes no more), and where the file has more, as a
+/// state_dict has, their values must be the same. Nothing is set before everything to be set has been read and converted
+/// (see StoredArray), so on any exception the model is as it was.
 template <class S = void, class Model>
 LoadReport load_safetensors(const SafetensorsFile& file, Model& model, const LoadOptions& options = {}) {
   using Scalar = detail::ScalarFor<S, Model>;
@@ -93,10 +104,12 @@ LoadReport load_safetensors(const SafetensorsFile& file, Model& model, const Loa
   LoadReport report;
   std::vector<Value> values;
   std::map<std::string, bool> used;
+  std::vector<ParameterRef<Scalar>> absent;
+  std::map<const void*, std::size_t> place;  // of a parameter in `values`
   for (const ParameterRef<Scalar>& p : parameters<Scalar>(model)) {
     const std::string name = options.prefix + (options.rename ? options.rename(p.name) : p.name);
     if (!file.contains(name)) {
-      report.missing.push_back(p.name);
+      absent.push_back(p);
       continue;
     }
     used[name] = true;
@@ -104,9 +117,20 @@ LoadReport load_safetensors(const SafetensorsFile& file, Model& model, const Loa
       report.mismatching.push_back({p.name, file.shape(name), p->shape()});
       continue;
     }
+    auto flat = file.flat<Scalar>(name);
+    const auto [known, first] = place.emplace(p.data, values.size());
+    if (first) {
+      values.push_back({p, std::move(flat)});
+    } else if (const Value& v = values[known->second];
+               flat.size() > 0 &&
+               std::memcmp(v.flat.data(), flat.data(), static_cast<std::size_t>(flat.size()) * sizeof(Scalar)) != 0) {
+      report.conflicting.push_back({v.parameter.name, p.name});
+      continue;
+    }
     report.loaded.push_back(p.name);
-    values.push_back({p, file.flat<Scalar>(name)});
   }
+  for (const ParameterRef<Scalar>& p : absent)
+    if (place.count(p.data) == 0) report.missing.push_back(p.name);
   for (const std::string& name : file.names())
     if (name.compare(0, options.prefix.size(), options.prefix) == 0 && used.count(name) == 0)
       report.unexpected.push_back(name);

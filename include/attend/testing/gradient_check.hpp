@@ -114,7 +114,7 @@ GradientReport check_gradients(const GradientCheckOptions& o, Model& model, cons
   const std::tuple variables{want(inputs)...};
   const auto gradients = tape.backward(std::apply([&](const auto&... in) { return loss_on(tape, in...); }, variables));
   GradientReport report;
-  for (const auto& p : parameters<double>(model))
+  for (const auto& p : distinct_parameters<double>(model))
     if (p->trainable())
       detail::compare_gradient(
           report, o, p.name, p->size(), gradients.find(*p.data), [&](Index i, double by) { p->edit_flat()(i) += by; },

@@ -33,7 +33,7 @@ class Ema {
       return "warmup_gamma is " + to_string(options.warmup_gamma) + " and warmup_power " +
              to_string(options.warmup_power) + "; both must be positive";
     });
-    for (const auto& p : parameters<S>(model))
+    for (const auto& p : distinct_parameters<S>(model))
       values_.emplace(p.name, std::vector<S>(p->data(), p->data() + p->size()));
   }
 
@@ -50,7 +50,7 @@ class Ema {
   /// After each step of the optimizer.
   template <class Model>
   void update(const Model& model) {
-    const auto all = matched(parameters<S>(model));
+    const auto all = matched(distinct_parameters<S>(model));
     const double decay = decay_at(++updates_);
     for (const auto& [p, average] : all) {
       if (p->kind() == Kind::parameter)
@@ -62,7 +62,7 @@ class Ema {
   /// Sets the model to the average.
   template <class Model>
   void copy_to(Model& model) const {
-    const auto all = parameters<S>(model);
+    const auto all = distinct_parameters<S>(model);
     for (const auto& p : all) matched(p.name, p->size());  // throws before anything is changed
     for (const auto& p : all) {
       const auto& average = matched(p.name, p->size());
@@ -72,7 +72,7 @@ class Ema {
   /// Exchanges the model's values with the average: once to evaluate with it, once more to go on training.
   template <class Model>
   void swap(Model& model) {
-    for (auto& [p, average] : matched(parameters<S>(model)))
+    for (auto& [p, average] : matched(distinct_parameters<S>(model)))
       std::swap_ranges(average->begin(), average->end(), p->edit_flat().data());
   }
 

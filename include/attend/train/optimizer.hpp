@@ -1,6 +1,5 @@
 #pragma once
 #include <map>
-#include <unordered_set>
 
 #include "attend/train/moments.hpp"
 #include "attend/train/parameter_group.hpp"
@@ -35,7 +34,7 @@ class Optimizer {
     };
     check("learning_rate", options.learning_rate);
     check("weight_decay", options.weight_decay);
-    const auto all = parameters<S>(model);
+    const auto all = distinct_parameters<S>(model);
     std::vector<Index> matched(groups_.size());
     bool any = false;
     for (const auto& p : all) {
@@ -58,14 +57,13 @@ class Optimizer {
   /// another model, or a parameter changed its size since the last step; the model is then unchanged.
   template <class Model>
   void step(Model& model, const Gradients<S>& gradients) {
-    const auto all = parameters<S>(model);
+    const auto all = distinct_parameters<S>(model);
     std::vector<Work> work;
-    std::unordered_set<std::uint64_t> seen;  // a shared parameter is walked under each of its names
     bool ours = gradients.parameter_count() == 0;
     for (const auto& p : all) {
       const S* gradient = gradients.find(*p.data);
       ours = ours || gradient;
-      if (gradient && p->trainable() && seen.insert(p->id()).second) work.push_back({&p, gradient, nullptr});
+      if (gradient && p->trainable()) work.push_back({&p, gradient, nullptr});
     }
     attend::require<OptionError>(ours, Rule::name, [] {
       return "the gradients are of another model: a copy of a model has parameters of its own";

@@ -40,11 +40,11 @@ struct CooccurrentAttentionOptions {
 /// x: (batch, height, width, channels)  ->  the same shape, or twice the channels with concat. Even sizes are not
 /// needed, as they are upstream. Offers "weights" (batch, num_heads num_mixtures, H W, keys) and "mixture" (batch,
 /// num_heads, num_mixtures).
-/// conv_qs: weight (num_heads key_channels, channels, 1, 1), bias (a state dict of PyTorch-Encoding holds it a second
-/// time, as conv_ks), or conv_qs.0.weight (num_heads key_channels, channels, 3, 3)  conv_qs.1.*  conv_qs.3: weight
-/// (num_heads key_channels, num_heads key_channels, 1, 1), bias  conv_vs: weight (num_heads value_channels, channels, 1, 1), bias  attention.weight (num_mixtures,
-/// key_channels), of mixtures  conv.weight (channels, num_heads value_channels, 1, 1)  norm_layer.*. Throws OptionError
-/// for sizes that do not fit each other, ShapeError for other channels or no positions.
+/// conv_qs: weight (num_heads key_channels, channels, 1, 1), bias, or conv_qs.0.weight (num_heads key_channels, channels,
+/// 3, 3)  conv_qs.1.*  conv_qs.3: weight (num_heads key_channels, num_heads key_channels, 1, 1), bias  conv_ks.*, the same
+/// parameters by another name  conv_vs: weight (num_heads value_channels, channels, 1, 1), bias  attention.weight
+/// (num_mixtures, key_channels), of mixtures  conv.weight (channels, num_heads value_channels, 1, 1)  norm_layer.*. Throws
+/// OptionError for sizes that do not fit each other, ShapeError for other channels or no positions.
 template <class S>
 class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
  public:
@@ -98,11 +98,13 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {
-    if (self.around_) {
-      visit("conv_qs.0", *self.around_);
-      visit("conv_qs.1", *self.around_norm_);
+    for (const std::string name : {"conv_qs", "conv_ks"}) {
+      if (self.around_) {
+        visit(name + ".0", *self.around_);
+        visit(name + ".1", *self.around_norm_);
+      }
+      visit(self.around_ ? name + ".3" : name, self.conv_qs_);
     }
-    visit(self.around_ ? "conv_qs.3" : "conv_qs", self.conv_qs_);
     visit("conv_vs", self.conv_vs_);
     if (self.mixture_) visit("attention.weight", *self.mixture_);
     visit("conv", self.conv_);
