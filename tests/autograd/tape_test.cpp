@@ -40,6 +40,37 @@ TEST_F(Tapes, a_second_pass_over_a_kept_tape_gives_the_same) {
   for (Index i = 0; i < 16; ++i) EXPECT_EQ(first.find(weight)[i], second.find(weight)[i]);
 }
 
+// A sum hands its gradient on without a copy: whoever adds to it, or edits a result, must not change the others.
+TEST_F(Tapes, gradients_that_a_sum_hands_on_are_values_of_their_own) {
+  Tape<double> tape(Mode::training);
+  const auto a = tape.want(tape.input(x)), b = tape.want(tape.input(x));
+  const auto sum = tape.want(a + b);
+  const auto y = sum + sum;               // the same operand twice
+  const auto residual = y + a * (b - y);  // a and y get terms after the shared one
+  const auto once = Tensor<double, 2>(tape.backward_from(residual, x.data(), Keep::tape).of(sum));
+  auto gradients = tape.backward_from(residual, x.data());
+  for (Index i = 0; i < 12; ++i) {
+    const double g = x.data()[i], v = x.data()[i];  // a = b = v, y = 4 v
+    const double of_y = g - g * v, of_sum = 2 * of_y;
+    EXPECT_NEAR(gradients.of(sum).data()[i], of_sum, 1e-12);
+    EXPECT_NEAR(gradients.of(a).data()[i], of_sum + g * (v - 4 * v), 1e-12);
+    EXPECT_NEAR(gradients.of(b).data()[i], of_sum + g * v, 1e-12);
+    EXPECT_EQ(once.data()[i], gradients.of(sum).data()[i]);
+  }
+  Tape<double> shared(Mode::training);
+  const Parameter<double, 2> c(Shape<2>{3, 4}), d(Shape<2>{3, 4});
+  const auto start = shared.input(x), both = shared.want(c.on(start) + d.on(start));
+  auto equal = shared.backward_from(both, x.data());
+  equal.edit_parameters([](double* g, Index size) {
+    for (Index i = 0; i < size; ++i) g[i] *= 2;
+  });
+  for (Index i = 0; i < 12; ++i) {
+    EXPECT_EQ(equal.of(c).data()[i], 2 * x.data()[i]);
+    EXPECT_EQ(equal.of(d).data()[i], 2 * x.data()[i]);
+    EXPECT_EQ(equal.of(both).data()[i], x.data()[i]);
+  }
+}
+
 TEST_F(Tapes, errors_say_what_to_do) {
   Tape<double> tape(Mode::training);
   const auto y = dense(tape.input(x));

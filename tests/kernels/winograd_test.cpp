@@ -74,9 +74,13 @@ void compare(const Shape<4>& x_shape, Index out, const Pair& pad, Index tile, st
   const auto dy = random_tensor<S, 4>({s.batch, s.out_height, s.out_width, out}, seed + 3);
   Tensor<S, 4> dx = random_tensor<S, 4>(x_shape, seed + 4);
   Tensor<double, 4> sum = reference_conv2d_backward(in_double(x), in_double(w), in_double(dy), options).x;
-  for (Index i = 0; i < sum.size(); ++i) sum.data()[i] += static_cast<double>(dx.data()[i]);
+  Tensor<S, 4> alone(x_shape);
+  alone.setConstant(std::numeric_limits<S>::quiet_NaN());
   Recycler::poison();
-  convolution_backward_input(s, dy.data(), w.data(), dx.data());
+  convolution_backward_input(s, dy.data(), w.data(), Accumulator<S>{alone.data(), true});
+  EXPECT_LE(largest_error(alone, sum), tolerance<S>(tile, 9 * out));
+  for (Index i = 0; i < sum.size(); ++i) sum.data()[i] += static_cast<double>(dx.data()[i]);
+  convolution_backward_input(s, dy.data(), w.data(), Accumulator<S>{dx.data()});
   EXPECT_LE(largest_error(dx, sum), tolerance<S>(tile, 9 * out));
 }
 

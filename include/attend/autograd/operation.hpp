@@ -11,7 +11,7 @@ ATTEND_BEGIN
 ///       const auto y = op.result(x.shape());
 ///       for (Index i = 0; i < x.size(); ++i) op.data(y)[i] = x.data()[i] * x.data()[i];
 ///       if (op.records()) op.record(y, [dy = op.slot(y), dx = op.slot(x), kept = op.keep(x)](Pass<S>& pass) {
-///         S* g = pass.add_to(dx);
+///         S* g = pass.add_to(dx);  // or, for every element a term, pass.accumulate(dx): the first term is stored
 ///         for (Index i = 0; i < dx.size; ++i) g[i] += 2 * kept.get()[i] * pass.of(dy)[i];
 ///       });
 ///       return y;

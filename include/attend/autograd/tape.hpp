@@ -5,6 +5,7 @@
 
 #include "attend/autograd/backward_step.hpp"
 #include "attend/autograd/gradients.hpp"
+#include "attend/core/accumulator.hpp"
 #include "attend/core/rng.hpp"
 
 ATTEND_BEGIN
@@ -32,12 +33,26 @@ class Pass {
   bool arrived(std::uint64_t node) const { return gradients_[node] != nullptr; }
   /// Of a result; null when no gradient reached it (only possible in an operation with several results).
   const S* of(const Slot& y) const { return gradients_[y.node].get(); }
-  /// Zeros at first; null if nobody needs it. A closure adds to it, never assigns.
+  /// For closures that leave out elements: zeros at first; null if nobody needs it. A closure adds to it, never assigns.
   S* add_to(const Slot& x) {
     if (!x.differentiable) return nullptr;
-    auto& gradient = gradients_[x.node];
-    if (!gradient) gradient = make_buffer<S>(x.size, S(0));
-    return gradient.get();
+    if (!arrived(x.node)) gradients_[x.node] = make_buffer<S>(x.size, S(0));
+    return own(x);
+  }
+  /// For closures that give every element a term: stores the first one, adds the others.
+  Accumulator<S> accumulate(const Slot& x) {
+    if (!x.differentiable) return {};
+    const bool empty = !arrived(x.node);
+    if (empty) gradients_[x.node] = make_buffer<S>(x.size);
+    return {own(x), empty};
+  }
+  /// For y = x + ...: x gets y's gradient, and shares its memory until a term is added to either. False where one has
+  /// arrived already: then the closure adds.
+  bool hand_on(const Slot& y, const Slot& x) {
+    if (!x.differentiable) return true;
+    if (arrived(x.node)) return false;
+    gradients_[x.node] = gradients_[y.node];
+    return true;
   }
   /// The gradient of the value that the pass starts at.
   void start(const Slot& y, const S* gradient) {
@@ -47,6 +62,12 @@ class Pass {
   void drop(std::uint64_t node) { gradients_[node].reset(); }
 
  private:
+  /// Memory that no other value's gradient shares.
+  S* own(const Slot& x) {
+    auto& gradient = gradients_[x.node];
+    if (gradient.use_count() > 1) gradient = copy_buffer(gradient.get(), x.size);
+    return gradient.get();
+  }
   std::vector<std::shared_ptr<S>> gradients_;
 };
 

@@ -33,7 +33,9 @@ Variable<S, R> broadcast(const char* name, const Variable<S, R>& a, const Variab
     op.record(y, [=, dy = op.slot(y), size_a = a.size(), size_b = b.size(),
                   ka = op.keep(a, F::uses_a && (db.differentiable || both)),
                   kb = op.keep(b, F::uses_b && (da.differentiable || both))](Pass<S>& pass) {
-      S *to_a = pass.add_to(da), *to_b = pass.add_to(db);
+      const bool done_a = F::one_by_a && size_a == dy.size && pass.hand_on(dy, da),
+                 done_b = F::one_by_b && size_b == dy.size && pass.hand_on(dy, db);
+      S *to_a = done_a ? nullptr : pass.add_to(da), *to_b = done_b ? nullptr : pass.add_to(db);
       broadcast_backward(steps, f, ka.get(), kb.get(), pass.of(dy), size_a, size_b, to_a, to_b);
     });
   }

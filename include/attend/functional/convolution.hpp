@@ -166,8 +166,8 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
                   ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
       const S* g = pass.of(dy);
       if (S* d = pass.add_to(db)) add_column_sums(g, s.batch * s.out_height * s.out_width, s.out_channels, d);
-      if (S* d = pass.add_to(dw)) convolution_backward_weight(s, xs.get(), g, d);
-      if (S* d = pass.add_to(dx)) convolution_backward_input(s, g, ws.get(), d);
+      if (const auto d = pass.accumulate(dw)) convolution_backward_weight(s, xs.get(), g, d);
+      if (const auto d = pass.accumulate(dx)) convolution_backward_input(s, g, ws.get(), d);
     });
   }
   return y;
@@ -237,23 +237,22 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
            to_string(options.padding) + " the result would be " + to_string(s.height) + " by " + to_string(s.width);
   });
   const auto y = op.result(Shape<4>{s.batch, s.height, s.width, s.in_channels});
-  fill_pixels(s.batch * s.height * s.width, s.in_channels, present(bias) ? bias.data() : static_cast<const S*>(nullptr),
-              op.data(y));
+  if (present(bias)) fill_pixels(s.batch * s.height * s.width, s.in_channels, bias.data(), op.data(y));
   MultiplyAdds::add(x.size(), kernel.height, kernel.width, weight.dim(1));
-  convolution_backward_input(s, x.data(), weight.data(), op.data(y));
+  convolution_backward_input(s, x.data(), weight.data(), Accumulator<S>{op.data(y), !present(bias)});
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
                   ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
       const S* g = pass.of(dy);
       if (S* d = pass.add_to(db)) add_column_sums(g, s.batch * s.height * s.width, s.in_channels, d);
-      if (S* d = pass.add_to(dw)) convolution_backward_weight(s, g, xs.get(), d);
-      if (S* d = pass.add_to(dx)) {
+      if (const auto d = pass.accumulate(dw)) convolution_backward_weight(s, g, xs.get(), d);
+      if (const auto d = pass.accumulate(dx)) {
         const auto packed = make_buffer<S>(packed_convolution_size<S>(s));
         pack_convolution(s, ws.get(), packed.get());
-        const auto result = make_buffer<S>(dx.size);
-        convolution_forward(s, g, packed.get(), GemmEpilogue<S>(), result.get());
-        for (Index i = 0; i < dx.size; ++i) d[i] += result.get()[i];
+        const auto term = d.empty ? nullptr : make_buffer<S>(dx.size);
+        convolution_forward(s, g, packed.get(), GemmEpilogue<S>(), term ? term.get() : d.to);
+        if (term) add_scaled(dx.size, S(1), static_cast<const S*>(term.get()), d.to);
       }
     });
   }

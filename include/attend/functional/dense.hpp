@@ -62,9 +62,10 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
                   ws = op.keep(weight, dx.differentiable)](Pass<S>& pass) {
       const S* g = pass.of(dy);
       if (S* d = pass.add_to(db); d && db.size > 0) add_column_sums(g, rows, out, d);
-      if (S* d = pass.add_to(dw))
-        gemm<S>(Side::transposed, Side::plain, out, in, rows, 1, g, out, xs.get(), in, 1, d, in);
-      if (S* d = pass.add_to(dx)) gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, 1, d, in);
+      if (const auto d = pass.accumulate(dw))
+        gemm<S>(Side::transposed, Side::plain, out, in, rows, 1, g, out, xs.get(), in, d.beta(), d.to, in);
+      if (const auto d = pass.accumulate(dx))
+        gemm<S>(Side::plain, Side::plain, rows, in, out, 1, g, out, ws.get(), in, d.beta(), d.to, in);
     });
   }
   return y;

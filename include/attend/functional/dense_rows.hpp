@@ -39,8 +39,8 @@ Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight,
       if (S* d = pass.add_to(db)) add_column_sums(g, rows, count, d + entry);
       if (S* d = pass.add_to(dw))
         gemm<S>(Side::transposed, Side::plain, count, in, rows, S(1), g, count, xs.get(), in, S(1), d + row * in, in);
-      if (S* d = pass.add_to(dx))
-        gemm<S>(Side::plain, Side::plain, rows, in, count, S(1), g, count, ws.get() + row * in, in, S(1), d, in);
+      if (const auto d = pass.accumulate(dx))
+        gemm<S>(Side::plain, Side::plain, rows, in, count, S(1), g, count, ws.get() + row * in, in, d.beta(), d.to, in);
     });
   }
   return y;

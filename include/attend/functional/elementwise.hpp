@@ -29,14 +29,15 @@ class KeptFunction {
 /// What is compiled once for all functions.
 template <class S, int R>
 Variable<S, R> elementwise(const char* name, const Variable<S, R>& x, const KeptFunction& f, bool from_result,
-                           ElementwisePiece<const S*, S*> forward, ElementwisePiece<const S*, const S*, S*> backward) {
+                           ElementwisePiece<const S*, S*> forward,
+                           ElementwisePiece<const S*, const S*, Accumulator<S>> backward) {
   Operation<S> op(name, x);
   const auto y = op.result(x.shape());
   in_pieces<const S*, S*>(forward, f.get(), x.size(), x.data(), op.data(y));
   if (op.records())
     op.record(y, [f, backward, dy = op.slot(y), dx = op.slot(x), saved = op.keep(from_result ? y : x)](Pass<S>& pass) {
-      if (S* d = pass.add_to(dx))
-        in_pieces<const S*, const S*, S*>(backward, f.get(), dx.size, saved.get(), pass.of(dy), d);
+      if (const auto d = pass.accumulate(dx))
+        in_pieces<const S*, const S*, Accumulator<S>>(backward, f.get(), dx.size, saved.get(), pass.of(dy), d);
     });
   return y;
 }

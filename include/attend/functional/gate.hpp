@@ -37,7 +37,7 @@ Variable<S, 4> gate_channels(const Variable<S, 4>& x, const Variable<S, 2>& gate
     const Slot dx = op.slot(x), dg = op.slot(gate);
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dg.differentiable),
                   gs = op.keep(gate, dx.differentiable)](Pass<S>& pass) {
-      gating::channels_backward(batch, pixels, channels, xs.get(), gs.get(), pass.of(dy), pass.add_to(dx),
+      gating::channels_backward(batch, pixels, channels, xs.get(), gs.get(), pass.of(dy), pass.accumulate(dx),
                                 pass.add_to(dg));
     });
   }
@@ -79,7 +79,7 @@ Variable<S, 4> gate_positions(const Variable<S, 4>& x, const Variable<S, 4>& gat
   if (op.records())
     op.record(y, [=, dy = op.slot(y), dx = op.slot(x), dg = op.slot(gate), xs = op.keep(x),
                   gs = op.keep(gate)](Pass<S>& pass) {
-      gating::pixels_backward(rows, channels, xs.get(), gs.get(), pass.of(dy), pass.add_to(dx), pass.add_to(dg));
+      gating::pixels_backward(rows, channels, xs.get(), gs.get(), pass.of(dy), pass.accumulate(dx), pass.add_to(dg));
     });
   return y;
 }

@@ -72,23 +72,26 @@ Variable<S, R> matmul(const Variable<S, R>& a, const Variable<S, R>& b, Side sid
         y, [=, dy = op.slot(y), ka = op.keep(a, db.differentiable), kb = op.keep(b, da.differentiable)](Pass<S>& pass) {
           const S* g = pass.of(dy);
           // dA = G op(B)^T, dB = op(A)^T G, transposed where the operand is
-          if (S* d = pass.add_to(da))
+          const auto sum = [&](const Slot& x) {  // of one term, or of several where a batch axis repeats
+            return repeats ? Accumulator<S>{pass.add_to(x)} : pass.accumulate(x);
+          };
+          if (const auto d = sum(da))
             each(!repeats, [&](Index i, Index ia, Index ib) {
               const S *gi = g + i * m * n, *bi = kb.get() + ib * k * n;
               if (ta)
-                gemm<S>(side_b, Side::transposed, k, m, n, 1, bi, ldb, gi, n, 1, d + ia * m * k, lda);
+                gemm<S>(side_b, Side::transposed, k, m, n, 1, bi, ldb, gi, n, d.beta(), d.to + ia * m * k, lda);
               else
-                gemm<S>(Side::plain, tb ? Side::plain : Side::transposed, m, k, n, 1, gi, n, bi, ldb, 1, d + ia * m * k,
-                        lda);
+                gemm<S>(Side::plain, tb ? Side::plain : Side::transposed, m, k, n, 1, gi, n, bi, ldb, d.beta(),
+                        d.to + ia * m * k, lda);
             });
-          if (S* d = pass.add_to(db))
+          if (const auto d = sum(db))
             each(!repeats, [&](Index i, Index ia, Index ib) {
               const S *gi = g + i * m * n, *ai = ka.get() + ia * m * k;
               if (tb)
-                gemm<S>(Side::transposed, side_a, n, k, m, 1, gi, n, ai, lda, 1, d + ib * k * n, ldb);
+                gemm<S>(Side::transposed, side_a, n, k, m, 1, gi, n, ai, lda, d.beta(), d.to + ib * k * n, ldb);
               else
-                gemm<S>(ta ? Side::plain : Side::transposed, Side::plain, k, n, m, 1, ai, lda, gi, n, 1, d + ib * k * n,
-                        ldb);
+                gemm<S>(ta ? Side::plain : Side::transposed, Side::plain, k, n, m, 1, ai, lda, gi, n, d.beta(),
+                        d.to + ib * k * n, ldb);
             });
         });
   }

@@ -47,9 +47,9 @@ Variable<S, R> normalize_channels(const Operation<S>& op, const channel_norm::Si
     const bool has_weight = present(weight);
     op.record(y, [=, dy = op.slot(y), kept = op.keep(x, dw.differentiable || (dx.differentiable && !fixed)),
                   w = op.keep(weight, has_weight && dx.differentiable)](Pass<S>& pass) {
-      S *to_x = pass.add_to(dx), *to_weight = has_weight ? pass.add_to(dw) : nullptr, *to_bias = pass.add_to(db);
+      S *to_weight = has_weight ? pass.add_to(dw) : nullptr, *to_bias = pass.add_to(db);
       channel_norm::backward(sizes, shared, fixed, kept.get(), statistics.get(), statistics.get() + (rstd - mean),
-                             w.get(), pass.of(dy), to_x, to_weight, to_bias);
+                             w.get(), pass.of(dy), pass.accumulate(dx), to_weight, to_bias);
     });
   }
   return y;
@@ -188,9 +188,9 @@ Variable<S, R> normalize_rows(const Operation<S>& op, row_norm::Centre centre, c
     const bool has_weight = present(weight);
     op.record(y, [=, dy = op.slot(y), kept = op.keep(x, dw.differentiable || db.differentiable || dx.differentiable),
                   w = op.keep(weight, has_weight && dx.differentiable)](Pass<S>& pass) {
-      S *to_x = pass.add_to(dx), *to_weight = pass.add_to(dw), *to_bias = pass.add_to(db);
+      S *to_weight = pass.add_to(dw), *to_bias = pass.add_to(db);
       row_norm::backward(centre, rows, n, kept.get(), statistics.get(), statistics.get() + rows, w.get(), pass.of(dy),
-                         to_x, to_weight, to_bias);
+                         pass.accumulate(dx), to_weight, to_bias);
     });
   }
   return y;

@@ -50,7 +50,7 @@ struct Elu : OfInput {
 /// f(a + b), f being one of those OfInput: a function of two numbers for kernels/broadcast.hpp.
 template <class F>
 struct OfSum {
-  static constexpr bool uses_a = true, uses_b = true;
+  static constexpr bool uses_a = true, uses_b = true, one_by_a = false, one_by_b = false;
   F f;
 };
 

@@ -1,5 +1,5 @@
-/// Functions of two numbers for kernels/broadcast.hpp: value, the derivative by each, and which operands the
-/// derivatives use.
+/// Functions of two numbers for kernels/broadcast.hpp: value, the derivative by each, which operands the derivatives
+/// use, and which derivatives are one everywhere.
 #ifndef ATTEND_KERNELS_ARITHMETIC
 #define ATTEND_KERNELS_ARITHMETIC
 #include "attend/kernels/elementwise.hpp"
@@ -8,23 +8,23 @@ ATTEND_BEGIN
 namespace arithmetic {
 
 struct Add {
-  static constexpr bool uses_a = false, uses_b = false;
+  static constexpr bool uses_a = false, uses_b = false, one_by_a = true, one_by_b = true;
 };
 struct Subtract {
-  static constexpr bool uses_a = false, uses_b = false;
+  static constexpr bool uses_a = false, uses_b = false, one_by_a = true, one_by_b = false;
 };
 struct Multiply {
-  static constexpr bool uses_a = true, uses_b = true;
+  static constexpr bool uses_a = true, uses_b = true, one_by_a = false, one_by_b = false;
 };
 struct Divide {
-  static constexpr bool uses_a = true, uses_b = true;
+  static constexpr bool uses_a = true, uses_b = true, one_by_a = false, one_by_b = false;
 };
 /// Where both are equal each gets half of the gradient; a NaN in either gives NaN.
 struct Maximum {
-  static constexpr bool uses_a = true, uses_b = true;
+  static constexpr bool uses_a = true, uses_b = true, one_by_a = false, one_by_b = false;
 };
 struct Minimum {
-  static constexpr bool uses_a = true, uses_b = true;
+  static constexpr bool uses_a = true, uses_b = true, one_by_a = false, one_by_b = false;
 };
 
 }  // namespace arithmetic

@@ -268,14 +268,13 @@ void broadcast_backward(const Broadcast& s, const F& f, const S* a, const S* b, 
   const S *pa = a ? a : dy, *pb = b ? b : dy;  // dy is as long as either: read, and without effect
   const Index sa = s.inner_a(), sb = s.inner_b();
   const Terms<S> plain{dy, detail::PlainTerms<S>::of};
-  constexpr bool sum = std::is_same_v<F, arithmetic::Add>, difference = std::is_same_v<F, arithmetic::Subtract>;
-  if constexpr (sum || difference) {
+  if constexpr (F::one_by_a) {
     if (da) detail::broadcast_sum_terms(s, size_a, da, plain, 1);
   } else if (da) {
     const detail::DerivativeTerms<false, S, F> by_a{f, pa, pb, dy, sa, sb};
     detail::broadcast_sum_terms(s, size_a, da, Terms<S>{&by_a, by_a.of}, 1);
   }
-  if constexpr (sum) {
+  if constexpr (F::one_by_b) {
     if (db) detail::broadcast_sum_terms(exchanged(s), size_b, db, plain, 1);
   } else if (db) {
     const detail::DerivativeTerms<true, S, F> by_b{f, pa, pb, dy, sa, sb};

@@ -197,7 +197,7 @@ void forward(const Sizes& s, bool shared, const S* x, const double* mean, const 
 /// x may be null where neither dweight nor, unless fixed, dx is wanted.
 template <class S>
 void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double* mean, const double* rstd,
-              const S* weight, const S* dy, S* dx, S* dweight, S* dbias) {
+              const S* weight, const S* dy, Accumulator<S> dx, S* dweight, S* dbias) {
   if (s.channels == 0) return;
   const Index C = s.channels, width = C * detail::side_by_side(C), per = detail::chunks(s), group = s.group_channels();
   const bool of_x = dweight || (dx && !fixed);
@@ -266,13 +266,13 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
             *second = first + width, *third = second + width;
     for (Index i = 0; i < count; i += width) {
       const Index n = std::min(width, count - i);
-      S* d = dx + begin + i;
+      const auto d = dx + (begin + i);
       const S* g = dy + begin + i;
       if (fixed)
-        simd::map_add(
+        simd::accumulate(
             n, d, [](const auto& up, const auto& a) { return a * up; }, g, first);
       else
-        simd::map_add(
+        simd::accumulate(
             n, d,
             [](const auto& up, const auto& v, const auto& h, const auto& l, const auto& a, const auto& b,
                const auto& c) { return simd::multiply_add(c, (v - h) - l, simd::multiply_add(a, up, b)); },

@@ -71,14 +71,10 @@ void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
   }
 }
 
-/// Every pixel of y (pixels, channels) = bias, or zeros without one: what the products add to.
+/// Every pixel of y (pixels, channels) = bias: what the products add to.
 template <class S>
 void fill_pixels(Index pixels, Index channels, const S* bias, S* y) {
   parallel_for(pixels, std::max<Index>(1, 16384 / std::max<Index>(channels, 1)), [&](Index begin, Index end) {
-    if (!bias) {
-      std::fill_n(y + begin * channels, (end - begin) * channels, S(0));
-      return;
-    }
     for (Index p = begin; p < end; ++p) std::copy_n(bias, channels, y + p * channels);
   });
 }
@@ -101,27 +97,46 @@ void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed,
 
 namespace detail {
 
-/// dx += the convolution of dy with the taps turned by half a circle.
+/// To dx: the convolution of dy with the taps turned by half a circle.
 template <int m, class S>
-void winograd_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
+void winograd_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, Accumulator<S> dx) {
   ConvolutionShape turned = s;
   turned.height = s.out_height, turned.width = s.out_width, turned.in_channels = s.out_channels;
   turned.out_height = s.height, turned.out_width = s.width, turned.out_channels = s.in_channels;
   turned.pad_top = 2 - s.pad_top, turned.pad_left = 2 - s.pad_left;
   const Scratch<S> packed(winograd::packed_size<S>(m, turned.in_channels, turned.out_channels));
   winograd::pack<m>(turned.in_channels, turned.out_channels, weight, 9 * s.in_channels, 9, true, packed.get());
-  winograd::convolve<m>(turned, dy, packed.get(), GemmEpilogue<S>(), true, dx);
+  winograd::convolve<m>(turned, dy, packed.get(), GemmEpilogue<S>(), !dx.empty, dx.to);
+}
+
+template <class S>
+void pointwise_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, Accumulator<S> dx) {
+  const Index in = s.group_in(), out = s.group_out(), rows = s.batch * s.height * s.width;
+  for (Index g = 0; g < s.groups; ++g)
+    gemm<S>(Side::plain, Side::plain, rows, in, out, S(1), dy + g * out, s.out_channels, weight + g * out * in, in,
+            dx.beta(), dx.to + g * in, s.in_channels);
+}
+template <class S>
+void pointwise_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, Accumulator<S> dweight) {
+  const Index in = s.group_in(), out = s.group_out();
+  Gather gather;  // of dy
+  gather.batch = s.batch, gather.height = gather.rows_h = s.height, gather.width = gather.rows_w = s.width;
+  gather.channels = out, gather.pixel = s.out_channels;
+  gather.taps_h = gather.taps_w = TapRange::forward(1, 1, 0);
+  for (Index g = 0; g < s.groups; ++g)
+    gather_transposed_product(gather, dy + g * out, x + g * in, s.in_channels, in, dweight + g * out * in);
 }
 
 }  // namespace detail
 
-/// dx += the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
+/// To dx: the transpose of the above: dy (batch, out_height, out_width, out), weight (out, in/groups, kh, kw) -> dx.
 /// Input cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
 template <class S>
-void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
+void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, Accumulator<S> dx) {
   if (s.winograd == 2) return detail::winograd_backward_input<2>(s, dy, weight, dx);
   if (s.winograd == 4) return detail::winograd_backward_input<4>(s, dy, weight, dx);
   if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);
+  if (s.pointwise()) return detail::pointwise_backward_input(s, dy, weight, dx);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
   const auto phases = [&](Index extent, Index stride) { return std::min(stride, extent); };
   const Index phases_w = phases(s.width, s.stride.width), all = phases(s.height, s.stride.height) * phases_w;
@@ -158,11 +173,16 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
       pack_b(Side::plain, gather.columns(), in, turned.get(), in, packed_to);
     }
   }
-  // Several phases meet in the same cache lines: a few samples at a time.
+  // Several phases meet in the same cache lines: a few samples at a time. Pixels may lie in a phase without taps.
   const Index samples = all == 1 ? s.batch : std::max<Index>(1, 4096 / std::max<Index>(1, s.height * s.width));
   parallel_for(s.batch, samples, [&](Index begin, Index end) {
     const S* from = dy + begin * s.out_height * s.out_width * s.out_channels;
-    S* const target = dx + begin * s.height * s.width * s.in_channels;
+    const Index sample = s.height * s.width * s.in_channels;
+    Accumulator<S> target = dx + begin * sample;
+    if (target.empty && s.stride != Pair(1)) {
+      std::fill_n(target.to, (end - begin) * sample, S(0));
+      target.empty = false;
+    }
     const S* weights = packed.get();
     detail::Gather source;
     detail::Scatter grid;
@@ -175,22 +195,26 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
   });
 }
 
-/// dweight (out, in/groups, kh, kw) += sum over samples and pixels of dy x.
+/// To dweight (out, in/groups, kh, kw): the sum over samples and pixels of dy x.
 template <class S>
-void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, S* dweight) {
+void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, Accumulator<S> dweight) {
   if (s.depthwise()) return depthwise_backward_weight(s, x, dy, dweight);
+  if (s.pointwise()) return detail::pointwise_backward_weight(s, x, dy, dweight);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
   const detail::Gather gather = detail::convolution_gather(s);
   const detail::Scratch<S> product(gather.columns() * out);
   for (Index g = 0; g < s.groups; ++g) {
-    detail::gather_transposed_product(gather, x + g * in, dy + g * out, s.out_channels, out, product.get());
+    detail::gather_transposed_product(gather, x + g * in, dy + g * out, s.out_channels, out,
+                                      Accumulator<S>{product.get(), true});
     constexpr Index line = 16;  // of the product
     parallel_for((out + line - 1) / line, detail::weight_grain(line * taps * in), [&](Index begin, Index end) {
       for (Index block = begin; block < end; ++block)
         for (Index i = 0; i < in; ++i)
           for (Index t = 0; t < taps; ++t)
-            for (Index o = block * line; o < std::min(out, (block + 1) * line); ++o)
-              dweight[((g * out + o) * in + i) * taps + t] += product.get()[(t * in + i) * out + o];
+            for (Index o = block * line; o < std::min(out, (block + 1) * line); ++o) {
+              S& sum = dweight.to[((g * out + o) * in + i) * taps + t];
+              sum = (dweight.empty ? S(0) : sum) + product.get()[(t * in + i) * out + o];
+            }
     });
   }
 }

@@ -23,6 +23,11 @@ struct ConvolutionShape {
   Index winograd = 0;  // outputs of a tile along either axis, 2 or 4 (kernels/winograd.hpp); 0: sums of products
   Index group_in() const { return in_channels / groups; }
   Index group_out() const { return out_channels / groups; }
+  /// A product of each pixel with a matrix.
+  bool pointwise() const {
+    return kernel == Pair(1) && stride == Pair(1) && pad_top == 0 && pad_left == 0 && out_height == height &&
+           out_width == width;
+  }
   /// One input channel for each output channel: no product, but a loop over channels.
   bool depthwise() const { return groups > 1 && groups == in_channels && in_channels == out_channels; }
 };

@@ -140,9 +140,9 @@ void depthwise_forward(const ConvolutionShape& s, const S* x, const S* w, const 
       });
 }
 
-/// dx += the transpose;  weight: (channels, 1, kh, kw)
+/// To dx: the transpose;  weight: (channels, 1, kh, kw)
 template <class S>
-void depthwise_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, S* dx) {
+void depthwise_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, Accumulator<S> dx) {
   const Index channels = s.out_channels, taps = s.kernel.height * s.kernel.width, width = s.out_width * channels;
   const auto turned = make_buffer<S>(taps * channels);
   S* const w = turned.get();
@@ -154,7 +154,10 @@ void depthwise_backward_input(const ConvolutionShape& s, const S* dy, const S* w
       const auto rows = detail::TapRange::backward(h % s.stride.height, s.kernel.height, s.stride.height,
                                                    s.dilation.height, s.pad_top);
       const auto [t0, t1] = rows.inside(i, 1, s.out_height);
-      if (t0 == t1) continue;
+      if (t0 == t1) {
+        if (dx.empty) std::fill_n(dx.to + l * s.width * channels, s.width * channels, S(0));
+        continue;
+      }
       for (Index first = 0; first < std::min(s.stride.width, s.width); ++first) {
         const auto columns =
             detail::TapRange::backward(first, s.kernel.width, s.stride.width, s.dilation.width, s.pad_left);
@@ -169,26 +172,29 @@ void depthwise_backward_input(const ConvolutionShape& s, const S* dy, const S* w
                                           columns.tap_step * channels,
                                           t1 - t0,
                                           columns,
-                                          dx + (l * s.width + first) * channels,
+                                          dx.to + (l * s.width + first) * channels,
                                           s.stride.width,
                                           (s.width - first + s.stride.width - 1) / s.stride.width,
-                                          true,
+                                          !dx.empty,
                                           {}});
       }
     }
   });
 }
 
-/// dweight (channels, 1, kh, kw) += sum over samples and pixels of dy x, within fixed units of output lines, then over
+/// To dweight (channels, 1, kh, kw): the sum over samples and pixels of dy x, within fixed units of output lines, then over
 /// them in order.
 template <class S>
-void depthwise_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, S* dweight) {
+void depthwise_backward_weight(const ConvolutionShape& s, const S* x, const S* dy, Accumulator<S> dweight) {
   using V = simd::Vector<S>;
   constexpr Index lanes = simd::lanes<S>;
   constexpr int vectors = 4;  // of channels together, and two sums of each: to hide the latency of an addition
   const Index channels = s.out_channels, padded = (channels + lanes - 1) / lanes * lanes,
               taps = s.kernel.height * s.kernel.width, lines = s.batch * s.out_height;
-  if (lines == 0) return;
+  if (lines == 0) {
+    if (dweight.empty) std::fill_n(dweight.to, taps * channels, S(0));
+    return;
+  }
   const auto columns = detail::TapRange::forward(s.kernel.width, s.dilation.width, s.pad_left);
   const Index unit = std::max<Index>(1, 1024 / std::max<Index>(1, s.out_width)), units = (lines + unit - 1) / unit;
   const auto partial = make_buffer<S>(units * taps * padded);
@@ -242,7 +248,10 @@ void depthwise_backward_weight(const ConvolutionShape& s, const S* x, const S* d
     for (Index i = 0; i < taps * padded; i += lanes)
       simd::store(partial.get() + i, simd::load(partial.get() + i) + simd::load(partial.get() + u * taps * padded + i));
   for (Index c = 0; c < channels; ++c)
-    for (Index t = 0; t < taps; ++t) dweight[c * taps + t] += partial.get()[t * padded + c];
+    for (Index t = 0; t < taps; ++t) {
+      S& sum = dweight.to[c * taps + t];
+      sum = (dweight.empty ? S(0) : sum) + partial.get()[t * padded + c];
+    }
 }
 
 ATTEND_END_ISA

@@ -24,7 +24,7 @@ ElementwisePiece<const S*, S*> forward_piece() {
   ATTEND_PICK(forward_piece<S, F>);
 }
 template <class S, class F>
-ElementwisePiece<const S*, const S*, S*> backward_piece() {
+ElementwisePiece<const S*, const S*, Accumulator<S>> backward_piece() {
   ATTEND_PICK(backward_piece<S, F>);
 }
 /// One loop over the units of work for all functions: what is compiled for each is the piece alone.
@@ -70,15 +70,15 @@ void forward_piece(const void* function, Index size, const S* x, S* y) {
     for (Index i = 0; i < size; ++i) y[i] = f.value(x[i]);
 }
 
-/// dx[i] += dy[i] f'(saved[i])
+/// dy[i] f'(saved[i]) as the next term of dx[i]
 template <class S, class F>
-void backward_piece(const void* function, Index size, const S* saved, const S* dy, S* dx) {
+void backward_piece(const void* function, Index size, const S* saved, const S* dy, Accumulator<S> dx) {
   const F f = *static_cast<const F*>(function);
   if constexpr (Formula<F>::exists)
-    simd::map_add(
+    simd::accumulate(
         size, dx, [&](const auto& up, const auto& s) { return up * Formula<F>::derivative(f, s); }, dy, saved);
   else
-    for (Index i = 0; i < size; ++i) dx[i] += dy[i] * f.derivative(saved[i]);
+    for (Index i = 0; i < size; ++i) dx.to[i] = (dx.empty ? S(0) : dx.to[i]) + dy[i] * f.derivative(saved[i]);
 }
 
 /// y[i] += factor x[i]

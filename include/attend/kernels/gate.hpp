@@ -74,14 +74,15 @@ void channels_forward(Index batch, Index pixels, Index channels, const S* x, con
     if (far) simd::end_stream();
   });
 }
-/// dx += dy g,  dg(b, c) += sum over pixels of dy x, summed in runs of 64 pixels. Either may be null.
+/// To dx: dy g;  dg(b, c) += sum over pixels of dy x, summed in runs of 64 pixels. Either may be null.
 template <class S>
-void channels_backward(Index batch, Index pixels, Index channels, const S* x, const S* g, const S* dy, S* dx, S* dg) {
+void channels_backward(Index batch, Index pixels, Index channels, const S* x, const S* g, const S* dy,
+                       Accumulator<S> dx, S* dg) {
   const auto product = [](const auto& a, const auto& b) { return a * b; };
   if (dx)
     parallel_for(batch * pixels, grain(channels), [&](Index begin, Index end) {
       for (Index row = begin; row < end; ++row)
-        simd::map_add(channels, dx + row * channels, product, dy + row * channels, g + row / pixels * channels);
+        simd::accumulate(channels, dx + row * channels, product, dy + row * channels, g + row / pixels * channels);
     });
   if (!dg) return;
   parallel_for(batch, 1, [&](Index begin, Index end) {
@@ -106,9 +107,9 @@ void pixels_forward(Index rows, Index channels, const S* x, const S* g, S* y) {
           channels, y + row * channels, [scale = g[row]](const auto& v) { return v * scale; }, x + row * channels);
   });
 }
-/// dx += dy g,  dg(row) += sum over channels of dy x. Either may be null.
+/// To dx: dy g;  dg(row) += sum over channels of dy x. Either may be null.
 template <class S>
-void pixels_backward(Index rows, Index channels, const S* x, const S* g, const S* dy, S* dx, S* dg) {
+void pixels_backward(Index rows, Index channels, const S* x, const S* g, const S* dy, Accumulator<S> dx, S* dg) {
   parallel_for(rows, grain(channels), [&](Index begin, Index end) {
     for (Index row = begin; row < end; ++row) {
       const S *up = dy + row * channels, *from = x + row * channels;
@@ -118,7 +119,7 @@ void pixels_backward(Index rows, Index channels, const S* x, const S* g, const S
         dg[row] += simd::sum_of_lanes(sum);
       }
       if (dx)
-        simd::map_add(
+        simd::accumulate(
             channels, dx + row * channels, [scale = g[row]](const auto& v) { return v * scale; }, up);
     }
   });

@@ -198,19 +198,20 @@ void gather_product(const Gather& g, const S* source, const S* packed, Index n, 
   gemm_packed(g.rows(), n, g.columns(), S(1), patches, packed, beta, target, ld, epilogue, &pieces);
 }
 
-/// The pixels (b, i, j) of the target += G B.
+/// To the pixels (b, i, j) of the target, which is not empty unless they are all: G B.
 template <class S>
-void add_gather_product(const Gather& g, const S* source, const S* packed, Index n, const Scatter& to, S* target) {
+void add_gather_product(const Gather& g, const S* source, const S* packed, Index n, const Scatter& to,
+                        Accumulator<S> target) {
   if (to.step_h == 1 && to.step_w == 1 && to.height == g.rows_h && to.width == g.rows_w)
-    return gather_product(g, source, packed, n, S(1), target, to.pixel);
+    return gather_product(g, source, packed, n, target.beta(), target.to, to.pixel);
   const Scratch<S> product(g.rows() * n);
   gather_product(g, source, packed, n, S(0), product.get(), n);
   const S* values = product.get();
   for (Index b = 0; b < g.batch; ++b)
     for (Index i = 0; i < g.rows_h; ++i)
       for (Index j = 0; j < g.rows_w; ++j, values += n) {
-        S* pixel =
-            target + ((b * to.height + to.first_h + i * to.step_h) * to.width + to.first_w + j * to.step_w) * to.pixel;
+        S* pixel = target.to +
+                   ((b * to.height + to.first_h + i * to.step_h) * to.width + to.first_w + j * to.step_w) * to.pixel;
         for (Index l = 0; l < n; ++l) pixel[l] += values[l];
       }
 }

@@ -39,11 +39,11 @@ inline Index cut_rows(const Gather& g, Index top, Index left, Index row, Index r
   return all;
 }
 
-/// product (g.columns(), n) = G^T D over the rows [begin, begin + rows) of G, read where they lie. The channels of a tap
+/// To product (g.columns(), n): G^T D over the rows [begin, begin + rows) of G, read where they lie. The channels of a tap
 /// are whole tiles, `packed` is D by pack_b.
 template <class S>
 void transposed_product_in_place(const Gather& g, const S* source, Index begin, Index rows, const S* packed, Index n,
-                                 S* product) {
+                                 Accumulator<S> product) {
   using namespace gemm_tile;
   const KBlocks blocks(rows);
   const Index taps = g.taps(), most = blocks.depth / g.rows_w + 2;  // pieces of a tap in a block
@@ -75,14 +75,14 @@ void transposed_product_in_place(const Gather& g, const S* source, Index begin, 
             Tile<S> tile{depth,
                          source + c,
                          strip,
-                         product + (tap * g.channels + c) * n + j,
+                         product.to + (tap * g.channels + c) * n + j,
                          g.step_w * g.pixel,
                          strip_ld,
                          n,
                          tile_rows,
                          std::min(width, n - j),
                          S(1),
-                         k0 > 0,
+                         k0 > 0 || !product.empty,
                          false};
             tile.pieces = pieces.get() + (block * taps + tap) * most;
             tile.piece_count = piece_count.get()[block * taps + tap];
@@ -94,38 +94,40 @@ void transposed_product_in_place(const Gather& g, const S* source, Index begin, 
   });
 }
 
-/// product (g.columns(), n) = G^T D, where row r of D is the n numbers at d + r pixel. Sums within fixed units of rows,
+/// To product (g.columns(), n): G^T D, where row r of D is the n numbers at d + r pixel. Sums within fixed units of rows,
 /// whose size the layer decides, then over the units in order.
 template <class S>
-void gather_transposed_product(const Gather& g, const S* source, const S* d, Index pixel, Index n, S* product) {
+void gather_transposed_product(const Gather& g, const S* source, const S* d, Index pixel, Index n,
+                               Accumulator<S> product) {
   const Index k = g.columns(), rows = g.rows();
   if (k == 0 || n == 0) return;
   const Index unit = std::max<Index>(2048, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
-  if (units != 1) std::fill_n(product, k * n, S(0));
+  if (units != 1 && product.empty) std::fill_n(product.to, k * n, S(0));
   const Scratch<S> partial(units > 1 ? units * k * n : 0);
   const bool plain = g.plain(), in_place = g.channels % gemm_tile::tile_rows == 0;
   parallel_for(rows, unit, [&](Index begin, Index end) {
     const Index m = end - begin;
-    S* sum = units > 1 ? partial.get() + begin / unit * k * n : product;
+    const Accumulator<S> sum = units > 1 ? Accumulator<S>{partial.get() + begin / unit * k * n, true} : product;
     const Scratch<S> packed(packed_size<S>(m, n));
     pack_b(Side::plain, m, n, d + begin * pixel, pixel, packed.get());
     if (in_place)
       transposed_product_in_place(g, source, begin, m, packed.get(), n, sum);
     else if (plain)
-      gemm_packed(k, n, m, S(1), TransposedRows<S>{source + begin * g.pixel, g.pixel}, packed.get(), S(0), sum, n);
+      gemm_packed(k, n, m, S(1), TransposedRows<S>{source + begin * g.pixel, g.pixel}, packed.get(), sum.beta(), sum.to,
+                  n);
     else
       gemm_packed(
           k, n, m, S(1),
           made_rows<S, Side::transposed>([&](Index column, Index columns, Index r0, Index depth, S* out, Index ld) {
             gather_block(g, source, begin + r0, depth, column, columns, out, ld);
           }),
-          packed.get(), S(0), sum, n);
+          packed.get(), sum.beta(), sum.to, n);
   });
   if (units == 1) return;
   parallel_for(k * n, 4096, [&](Index begin, Index end) {
     for (Index u = 0; u < units; ++u) {
       const S* sum = partial.get() + u * k * n;
-      for (Index i = begin; i < end; ++i) product[i] += sum[i];
+      for (Index i = begin; i < end; ++i) product.to[i] += sum[i];
     }
   });
 }

@@ -116,7 +116,7 @@ void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S
 /// Adds into dx, dweight and dbias, each of which may be null.
 template <class S>
 void backward(Centre centre, Index rows, Index n, const S* x, const double* mean, const double* rstd, const S* weight,
-              const S* dy, S* dx, S* dweight, S* dbias) {
+              const S* dy, Accumulator<S> dx, S* dweight, S* dbias) {
   // at most 64 units of work: each keeps one sum per weight
   const Index grain = std::max(detail::row_grain(n), (rows + 63) / 64),
               chunks = rows > 0 ? (rows + grain - 1) / grain : 0;
@@ -156,7 +156,7 @@ void backward(Centre centre, Index rows, Index n, const S* x, const double* mean
       const S shift = centre == Centre::none ? S(0) : S(simd::sum_of_lanes(of_gradient[0] + of_gradient[1]) / count),
               slope = S(product * factor * factor / count), high = S(m), low = S(m - static_cast<double>(high)),
               scale = S(factor);
-      simd::map_add(
+      simd::accumulate(
           n, dx + r * n,
           [=](const auto& up, const auto& a, const auto& b) {
             return scale * (up * b - shift - ((a - high) - low) * slope);

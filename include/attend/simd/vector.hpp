@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "attend/core/accumulator.hpp"
 #include "attend/simd/lanes.hpp"
 
 #define ATTEND_KERNELS "attend/simd/vector.hpp"
@@ -227,6 +228,14 @@ template <class S, class F, class... In>
 ATTEND_INLINE void map_add(std::ptrdiff_t n, S* y, const F& f, const In*... inputs) {
   map(
       n, y, [&f](const auto& sum, const auto&... v) { return sum + f(v...); }, static_cast<const S*>(y), inputs...);
+}
+/// f(inputs[i]...) as the next term of each y[i].
+template <class S, class F, class... In>
+ATTEND_INLINE void accumulate(std::ptrdiff_t n, Accumulator<S> y, const F& f, const In*... inputs) {
+  if (y.empty)
+    map(n, y.to, f, inputs...);
+  else
+    map_add(n, y.to, f, inputs...);
 }
 
 }  // namespace simd
