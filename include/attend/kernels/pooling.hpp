@@ -113,17 +113,30 @@ template <class S>
 ATTEND_INLINE void largest_of_cells(const Cells& cells, Index channels, const S* x, S* y, std::int32_t* where) {
   using V = simd::Vector<S>;
   using Word = typename simd::Lanes<V>::Word;
+  const auto for_each_cell = [&cells](const auto& f) ATTEND_INLINED {
+    for (Index r = 0; r < cells.rows; ++r)
+      for (Index c = 0; c < cells.columns; ++c) f(cells.first + r * cells.row_step + c * cells.step);
+  };
   simd::for_each_vector<S>(channels, [&](const auto& at) {
     V best = at(x + cells.first * channels);
-    simd::Bits<V> number = simd::Bits<V>{} + static_cast<Word>(cells.first);
-    for (Index r = 0; r < cells.rows; ++r)
-      for (Index c = 0; c < cells.columns; ++c) {
-        const Index cell = cells.first + r * cells.row_step + c * cells.step;
+    if (!where) {  // the plain instruction passes a NaN over: the sum tells of it
+      const V first = best;
+      V sum{};
+      for_each_cell([&](Index cell) ATTEND_INLINED {
         const V v = at(x + cell * channels);
-        const auto keep = (best >= v) | (best != best);
-        best = keep ? best : v;
-        number = keep ? number : simd::Bits<V>{} + static_cast<Word>(cell);
-      }
+        best = simd::at_least(v, best);
+        sum += v;
+      });
+      if (!simd::any(sum != sum)) return at.put(y, best);
+      best = first;
+    }
+    simd::Bits<V> number = simd::Bits<V>{} + static_cast<Word>(cells.first);
+    for_each_cell([&](Index cell) ATTEND_INLINED {
+      const V v = at(x + cell * channels);
+      const auto keep = (best >= v) | (best != best);
+      best = keep ? best : v;
+      number = keep ? number : simd::Bits<V>{} + static_cast<Word>(cell);
+    });
     at.put(y, best);
     if (!where) return;
     if constexpr (sizeof(Word) == sizeof(*where))
