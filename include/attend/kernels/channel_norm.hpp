@@ -8,6 +8,7 @@
 
 #include "attend/core/recycler.hpp"
 #include "attend/core/threads.hpp"
+#include "attend/simd/square_root.hpp"
 #include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
@@ -34,10 +35,12 @@ ATTEND_BEGIN
 ATTEND_COMPILED_KERNEL(channel_norm::statistics)
 ATTEND_COMPILED_KERNEL(channel_norm::forward)
 ATTEND_COMPILED_KERNEL(channel_norm::backward)
+ATTEND_COMPILED_KERNEL(channel_norm::fold_running)
 namespace channel_norm {
 ATTEND_DISPATCH_IN(channel_norm, statistics)
 ATTEND_DISPATCH_IN(channel_norm, forward)
 ATTEND_DISPATCH_IN(channel_norm, backward)
+ATTEND_DISPATCH_IN(channel_norm, fold_running)
 }  // namespace channel_norm
 ATTEND_END
 
@@ -279,6 +282,29 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
             g, x + begin + i, high, low, first, second, third);
     }
   });
+}
+
+/// scale = weight / sqrt(variance + eps) and shift = bias - mean scale, in double: a norm with running statistics is x scale
+/// + shift.  All: (channels), weight and bias null for ones and zeros.
+template <class S>
+void fold_running(Index channels, double eps, const S* mean, const S* variance, const S* weight, const S* bias,
+                  S* scale, S* shift) {
+  using V = simd::Vector<double>;
+  constexpr Index lanes = simd::lanes<double>, block = 64;
+  double factors[block], rest[block];
+  for (Index first = 0; first < channels; first += block) {
+    const Index count = std::min(block, channels - first);
+    const auto fold_vector = [&](const auto& at, Index i) ATTEND_INLINED {
+      const Index c = first + i;
+      const V factor = (weight ? at(weight + c) : simd::all<V>(1)) / simd::square_root(at(variance + c) + eps);
+      simd::store(factors + i, factor);
+      simd::store(rest + i, (bias ? at(bias + c) : V{}) - at(mean + c) * factor);
+    };
+    Index i = 0;
+    for (; i + lanes <= count; i += lanes) fold_vector(simd::Whole(), i);
+    if (i < count) fold_vector(simd::Part{count - i}, i);
+    for (Index j = 0; j < count; ++j) scale[first + j] = S(factors[j]), shift[first + j] = S(rest[j]);
+  }
 }
 
 }  // namespace channel_norm

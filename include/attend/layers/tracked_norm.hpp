@@ -65,13 +65,9 @@ class TrackedNorm {
   /// scale and shift (channels each) with which evaluation computes x scale + shift; false if it needs statistics of x.
   bool fold(S* scale, S* shift) const {
     if (!running_) return false;
-    for (Index c = 0; c < channels_; ++c) {
-      const double factor = (weight_ ? static_cast<double>(weight_->data()[c]) : 1) /
-                            std::sqrt(static_cast<double>(running_->variance.data()[c]) + eps_);
-      scale[c] = S(factor);
-      shift[c] = S((bias_ ? static_cast<double>(bias_->data()[c]) : 0) -
-                   static_cast<double>(running_->mean.data()[c]) * factor);
-    }
+    const auto data = [](const auto& parameter) -> const S* { return parameter ? parameter->data() : nullptr; };
+    channel_norm::fold_running(channels_, eps_, running_->mean.data(), running_->variance.data(), data(weight_),
+                               data(bias_), scale, shift);
     return true;
   }
   template <class Self, class Visit>
