@@ -33,6 +33,16 @@ using attend::row_norm::Centre;
 
 namespace detail {
 
+/// f(at) for all vectors of a row, four in a turn of the loop.
+template <class S, class F>
+ATTEND_INLINE void for_each_of_row(Index n, const F& f) {
+  constexpr Index lanes = simd::lanes<S>;
+  Index i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes)
+#pragma GCC unroll 4
+    for (Index k = 0; k < 4; ++k) f(simd::At<S>{i + k * lanes, lanes});
+  for (; i < n; i += lanes) f(simd::At<S>{i, n - i});
+}
 /// f(sum, at) for all vectors of a row, with four sums by turns; then their sum, in double beyond 64 vectors and over the
 /// lanes.
 template <class S, class F>
@@ -73,42 +83,54 @@ void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S
              const S* bias, S* y, double* mean, double* rstd) {
   using V = simd::Vector<S>;
   const auto scales = detail::values_or(weight, n, S(1)), shifts = detail::values_or(bias, n, S(0));
-  parallel_for(rows, detail::row_grain(n), [&](Index begin, Index end) {
+  // Rows that the first cache holds go together through each pass: none waits for the last sum of another.
+  constexpr Index most = 8;
+  const Index together = std::clamp<Index>(16384 / (static_cast<Index>(sizeof(S)) * std::max<Index>(n, 1)), 1, most),
+              grain = (detail::row_grain(n) + together - 1) / together * together;
+  parallel_for(rows, grain, [&](Index begin, Index end) {
     const double count = static_cast<double>(n);
     const S *const w = scales.get(), *const b = shifts.get();
-    for (Index r = begin; r < end; ++r) {
-      const S* v = x + r * n;
-      S* const to = y + r * n;
-      if (residual) {
-        simd::map(
-            n, sum + r * n, [](const auto& a, const auto& added) { return a + added; }, v, residual + r * n);
-        v = sum + r * n;
+    const Index ahead = together * n;  // asked for: the hardware starts anew with each page
+    for (Index first = begin; first < end; first += together) {
+      const Index last = std::min(end, first + together);
+      S high[most], low[most];
+      for (Index r = first; r < last; ++r) {
+        const S* v = x + r * n;
+        if (residual) {
+          simd::map(
+              n, sum + r * n, [](const auto& a, const auto& added) { return a + added; }, v, residual + r * n);
+          v = sum + r * n;
+        }
+        double m = 0;
+        if (centre == Centre::mean) {
+          const V one = simd::all<V>(v[0]);
+          m = static_cast<double>(v[0]) + detail::sum_of_row<S>(n, [&](V& total, const auto& at) ATTEND_INLINED {
+                                            total += at.whole() ? at(v) - one : at(v) - at.part(one);
+                                          }) / count;
+        }
+        mean[r] = m;
+        high[r - first] = S(m), low[r - first] = S(m - static_cast<double>(S(m)));
       }
-      double m = 0;
-      if (centre == Centre::mean) {
-        const V first = simd::all<V>(v[0]);
-        m = static_cast<double>(v[0]) +
-            detail::sum_of_row<S>(n, [&](V& total, const auto& at) ATTEND_INLINED {
-              __builtin_prefetch(v + n + at.i);  // the next row: the hardware starts anew with each page
-              total += at.whole() ? at(v) - first : at(v) - at.part(first);
-            }) / count;
+      const S* const from = residual ? sum : x;
+      for (Index r = first; r < last; ++r) {
+        const S *const v = from + r * n, *const to = y + r * n;
+        const double squares = detail::sum_of_row<S>(
+            n, [&, h = high[r - first], l = low[r - first]](V& total, const auto& at) ATTEND_INLINED {
+              V d = (at(v) - h) - l;
+              if (!at.whole()) d = at.part(d);
+              total = simd::multiply_add(d, d, total);
+              __builtin_prefetch(to + ahead + at.i, 1);
+            });
+        rstd[r] = 1 / std::sqrt(squares / count + eps);
       }
-      const S high = S(m), low = S(m - static_cast<double>(high));
-      const double squares = detail::sum_of_row<S>(n, [&](V& total, const auto& at) ATTEND_INLINED {
-        V d = (at(v) - high) - low;
-        at.put(to, d);
-        __builtin_prefetch(to + n + at.i, 1);
-        if (!at.whole()) d = at.part(d);
-        total = simd::multiply_add(d, d, total);
-      });
-      mean[r] = m;
-      rstd[r] = 1 / std::sqrt(squares / count + eps);
-      simd::map(
-          n, to,
-          [scale = S(rstd[r])](const auto& d, const auto& by, const auto& plus) {
-            return simd::multiply_add(d * scale, by, plus);
-          },
-          static_cast<const S*>(to), w, b);
+      for (Index r = first; r < last; ++r) {
+        const S *const v = from + r * n, h = high[r - first], l = low[r - first], scale = S(rstd[r]);
+        S* const to = y + r * n;
+        detail::for_each_of_row<S>(n, [&](const auto& at) ATTEND_INLINED {
+          at.put(to, simd::multiply_add(((at(v) - h) - l) * scale, at(w), at(b)));
+          __builtin_prefetch(v + ahead + at.i);
+        });
+      }
     }
   });
 }
