@@ -5,6 +5,7 @@
 #include "attend/functional/pad2d.hpp"
 #include "attend/kernels/column_sums.hpp"
 #include "attend/kernels/convolution.hpp"
+#include "attend/kernels/elementwise.hpp"
 
 ATTEND_BEGIN
 
