@@ -10,6 +10,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -79,6 +80,45 @@ TEST_F(Threads, ChunksCoverTheRangeOnceAndDependOnCountAndGrainAlone) {
         EXPECT_EQ(chunks_of(count, grain), expected) << count << " by " << grain << " on " << n;
       }
     }
+}
+
+TEST_F(Threads, BackwardsTheSameChunksComeFromTheLastToTheFirst) {
+  const auto expected = [] {
+    attend::set_num_threads(1);
+    return chunks_of(100, 7);
+  }();
+  for (int n : {1, 2, 4}) {
+    attend::set_num_threads(n);
+    std::mutex mutex;
+    std::map<std::thread::id, std::vector<std::ptrdiff_t>> begins;
+    std::vector<std::array<std::ptrdiff_t, 2>> chunks;
+    attend::parallel_for(
+        100, 7,
+        [&](std::ptrdiff_t begin, std::ptrdiff_t end) {
+          const std::lock_guard<std::mutex> lock(mutex);
+          begins[std::this_thread::get_id()].push_back(begin);
+          chunks.push_back({begin, end});
+        },
+        true);
+    std::sort(chunks.begin(), chunks.end());
+    EXPECT_EQ(chunks, expected) << n;
+    for (const auto& [thread, own] : begins) {  // in each of the n shares that it went through
+      int ascents = 0;
+      for (std::size_t i = 1; i < own.size(); ++i) ascents += own[i] > own[i - 1] ? 1 : 0;
+      EXPECT_LT(ascents, n);
+    }
+  }
+}
+
+TEST_F(Threads, WhoIsThroughTakesFromTheSharesOfOthers) {
+  attend::set_num_threads(2);
+  std::atomic<int> done{0};
+  attend::parallel_for(8, 1, [&](std::ptrdiff_t begin, std::ptrdiff_t) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (begin == 0 && done < 7 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    EXPECT_TRUE(begin != 0 || done == 7);
+    ++done;
+  });
 }
 
 TEST_F(Threads, AllThreadsTakePart) {

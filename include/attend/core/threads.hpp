@@ -1,6 +1,7 @@
 #pragma once
 /// The library's threads. `parallel_for` hands fixed chunks of indices to a pool that starts at its first use. What a
-/// chunk is depends on the problem alone, so results are the same bits for any number of threads.
+/// chunk is depends on the problem alone, so results are the same bits for any number of threads. Each thread starts with
+/// a share of its own, the same in loops of the same count: what one loop left in a core's cache the next one finds there.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -61,8 +62,9 @@ std::thread quiet_thread(F&& body) {
   return std::thread(std::forward<F>(body));
 }
 
-/// One loop at a time. The loop's caller works too, and closes the gate when no chunk is left: a worker that wakes late
-/// finds it closed and is not waited for.
+/// One loop at a time. Its chunks are cut into as many shares as there are threads; whoever is through with its own helps
+/// with the others'. The loop's caller works too, and closes the gate when no chunk is left: a worker that wakes late finds
+/// it closed and is not waited for.
 class ThreadPool {
  public:
   using Body = void (*)(const void* f, std::ptrdiff_t begin, std::ptrdiff_t end);
@@ -88,27 +90,31 @@ class ThreadPool {
       stop_.store(false);
     }
     workers_.reserve(workers);
+    if (shares_.size() < workers + 1) shares_ = std::vector<Share>(workers + 1);
     try {
-      while (workers_.size() < workers) workers_.push_back(quiet_thread([this] { serve(); }));
+      while (workers_.size() < workers)
+        workers_.push_back(quiet_thread([this, own = workers_.size() + 1] { serve(own); }));
     } catch (const std::system_error&) {
     }
   }
 
   /// Needs `turn()`. Runs every chunk, on this thread and the workers; rethrows the first exception, whose later chunks
   /// are dropped.
-  void run(Body body, const void* f, std::ptrdiff_t count, std::ptrdiff_t grain) {
-    body_ = body, f_ = f, count_ = count, grain_ = grain;
-    chunks_ = (count + grain - 1) / grain;
-    next_.store(0, std::memory_order_relaxed);
+  void run(Body body, const void* f, std::ptrdiff_t count, std::ptrdiff_t grain, bool backwards) {
+    body_ = body, f_ = f, count_ = count, grain_ = grain, backwards_ = backwards, threads_ = workers_.size() + 1;
+    const std::ptrdiff_t chunks = (count - 1) / grain + 1, threads = static_cast<std::ptrdiff_t>(threads_);
+    for (std::ptrdiff_t t = 0, begin = 0; t < threads; ++t) {
+      Share& share = shares_[static_cast<std::size_t>(t)];
+      share.begin = begin, share.end = begin += chunks / threads + (t < chunks % threads ? 1 : 0);
+      share.next.store(share.begin, std::memory_order_relaxed);
+    }
     failed_.store(false, std::memory_order_relaxed);
     gate_.store(((gate_.load(std::memory_order_relaxed) >> 32) + 1) << 32 | open_);
     if (sleepers_.load() > 0) {
       { const std::lock_guard<std::mutex> lock(sleep_); }
-      for (std::ptrdiff_t i = std::min<std::ptrdiff_t>(chunks_ - 1, static_cast<std::ptrdiff_t>(workers_.size()));
-           i > 0; --i)
-        wake_.notify_one();
+      for (std::ptrdiff_t i = std::min(chunks, threads) - 1; i > 0; --i) wake_.notify_one();
     }
-    work();
+    work(0);
     gate_.fetch_and(~open_);
     const auto all_left = [this] { return (gate_.load() & inside_) == 0; };
     if (!spin_until(all_left)) {
@@ -123,6 +129,11 @@ class ThreadPool {
   static inline thread_local bool inside_loop = false;
 
  private:
+  /// Chunks [next, end) are still to go.
+  struct alignas(64) Share {
+    std::atomic<std::ptrdiff_t> next{0};
+    std::ptrdiff_t begin = 0, end = 0;
+  };
   static constexpr std::uint64_t inside_ = (std::uint64_t(1) << 24) - 1, open_ = std::uint64_t(1) << 24;
 
   /// Waits tens of microseconds at most: as long as going to sleep and being woken would take.
@@ -138,18 +149,24 @@ class ThreadPool {
     return false;
   }
 
-  void work() noexcept {
+  /// The share of thread number `own`, then what the others have left.
+  void work(std::size_t own) noexcept {
     inside_loop = true;
-    for (std::ptrdiff_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < chunks_;) try {
-        body_(f_, i * grain_, std::min(count_, (i + 1) * grain_));
-      } catch (...) {
-        if (!failed_.exchange(true)) error_ = std::current_exception();
-        next_.store(chunks_, std::memory_order_relaxed);
-      }
+    for (std::size_t t = 0; t < threads_; ++t) {
+      Share& share = shares_[(own + t) % threads_];
+      for (std::ptrdiff_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) try {
+          const std::ptrdiff_t chunk = backwards_ ? share.begin + share.end - 1 - i : i;
+          body_(f_, chunk * grain_, std::min(count_, (chunk + 1) * grain_));
+        } catch (...) {
+          if (!failed_.exchange(true)) error_ = std::current_exception();
+          for (std::size_t other = 0; other < threads_; ++other)
+            shares_[other].next.store(shares_[other].end, std::memory_order_relaxed);
+        }
+    }
     inside_loop = false;
   }
 
-  void serve() {
+  void serve(std::size_t own) {
     std::uint64_t seen = 0;
     const auto called = [&] {
       const std::uint64_t gate = gate_.load();
@@ -167,7 +184,7 @@ class ThreadPool {
       while ((gate & open_) != 0 && gate >> 32 != seen) {
         if (!gate_.compare_exchange_weak(gate, gate + 1)) continue;
         seen = gate >> 32;
-        work();
+        work(own);
         const std::uint64_t after = gate_.fetch_sub(1) - 1;
         if ((after & (inside_ | open_)) == 0 && caller_waits_.load()) {
           { const std::lock_guard<std::mutex> lock(sleep_); }
@@ -185,10 +202,12 @@ class ThreadPool {
   std::atomic<bool> stop_{false}, caller_waits_{false}, failed_{false};
   std::atomic<int> sleepers_{0};
   alignas(64) std::atomic<std::uint64_t> gate_{0};  // number of the loop | open | threads inside
-  alignas(64) std::atomic<std::ptrdiff_t> next_{0};
   alignas(64) Body body_ = nullptr;
   const void* f_ = nullptr;
-  std::ptrdiff_t count_ = 0, grain_ = 1, chunks_ = 0;
+  std::ptrdiff_t count_ = 0, grain_ = 1;
+  std::size_t threads_ = 1;
+  bool backwards_ = false;
+  std::vector<Share> shares_;
   std::exception_ptr error_;
 };
 
@@ -243,14 +262,18 @@ class Threads {
 
 /// One copy in the program of what parallel_for does with every kind of body.
 ATTEND_OUT_OF_LINE inline void run_chunks(std::ptrdiff_t count, std::ptrdiff_t grain, ThreadPool::Body body,
-                                          const void* f) {
+                                          const void* f, bool backwards) {
   if (!ThreadPool::inside_loop && Threads::wanted() > 1) {
     if (ThreadPool* pool = Threads::take()) {
       const std::lock_guard<std::mutex> turn(pool->turn(), std::adopt_lock);
-      return pool->run(body, f, count, grain);
+      return pool->run(body, f, count, grain, backwards);
     }
   }
-  for (std::ptrdiff_t begin = 0; begin < count; begin += grain) body(f, begin, std::min(count, begin + grain));
+  const std::ptrdiff_t chunks = (count - 1) / grain + 1;
+  for (std::ptrdiff_t i = 0; i < chunks; ++i) {
+    const std::ptrdiff_t begin = (backwards ? chunks - 1 - i : i) * grain;
+    body(f, begin, std::min(count, begin + grain));
+  }
 }
 
 }  // namespace detail
@@ -266,17 +289,18 @@ inline void set_num_threads(int n) {
 
 /// Calls f(begin, end) on the chunks [0, grain), [grain, 2 grain), ... of [0, count), once each, in any order and on
 /// any thread. Chunks depend on count and grain alone; whoever sums over chunks keeps one partial sum per chunk and
-/// adds them in order. Runs in the caller alone, chunk by chunk in order: one chunk, a loop inside a loop, a pool busy
-/// with another caller's loop, one thread, a forked child. The first exception stops further chunks and reaches the
-/// caller.
+/// adds them in order. `backwards`: each thread takes its chunks from the last to the first. Runs in the caller alone,
+/// chunk by chunk in order: one chunk, a loop inside a loop, a pool busy with another caller's loop, one thread, a forked
+/// child. The first exception stops further chunks and reaches the caller.
 template <class F>
-void parallel_for(std::ptrdiff_t count, std::ptrdiff_t grain, const F& f) {
+void parallel_for(std::ptrdiff_t count, std::ptrdiff_t grain, const F& f, bool backwards = false) {
   if (count <= 0) return;
   grain = std::max<std::ptrdiff_t>(grain, 1);
   if (grain >= count) return f(std::ptrdiff_t(0), count);
   detail::run_chunks(
       count, grain,
-      [](const void* g, std::ptrdiff_t begin, std::ptrdiff_t end) { (*static_cast<const F*>(g))(begin, end); }, &f);
+      [](const void* g, std::ptrdiff_t begin, std::ptrdiff_t end) { (*static_cast<const F*>(g))(begin, end); }, &f,
+      backwards);
 }
 
 ATTEND_END

@@ -48,10 +48,10 @@ void channels_forward(Index batch, Index pixels, Index channels, const S* x, con
   const bool back = !far && pixels * channels * static_cast<Index>(sizeof(S)) > Index(1) << 21;
   // backwards nothing is fetched ahead by itself
   const Index ahead = back ? std::max(channels, 4096 / static_cast<Index>(sizeof(S))) : 0;
-  parallel_for(rows, grain(channels), [&](Index begin, Index end) {
+  const auto part = [&](Index begin, Index end) {
     const S least = relu ? S(0) : -std::numeric_limits<S>::infinity();
     for (Index i = begin; i < end; ++i) {
-      const Index row = back ? rows - 1 - i : i;
+      const Index row = back ? begin + end - 1 - i : i;
       const S *const from = x + row * channels, *const scale = g + row / pixels * channels;
       S* const to = y + row * channels;
       if (shortcut)
@@ -72,7 +72,8 @@ void channels_forward(Index batch, Index pixels, Index channels, const S* x, con
         });
     }
     if (far) simd::end_stream();
-  });
+  };
+  parallel_for(rows, grain(channels), part, back);
 }
 /// To dx: dy g;  dg(b, c) += sum over pixels of dy x, summed in runs of 64 pixels. Either may be null.
 template <class S>
