@@ -322,6 +322,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
                    false,
                    k0 + depth >= k && !epilogue.nothing(),
                    epilogue.at(row, j)};
+      tile.brings = k <= 96;
       // What of B comes after this strip: the next one, or the first of the next block of k, or of the next group.
       const bool last_strip = j + vectors * lanes<S> >= col_end;
       const Index next_k0 = !last_strip ? k0 : blocks.end(k0) < k ? blocks.end(k0) : 0;
