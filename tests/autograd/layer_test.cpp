@@ -134,8 +134,34 @@ TEST(Parameters, a_copy_is_another_parameter_and_a_moved_one_the_same) {
   const auto id = parameters<float>(dense)[0]->id();
   const Dense<float> copy = dense;
   EXPECT_NE(parameters<float>(copy)[0]->id(), id);
-  const Dense<float> moved = std::move(dense);
+  Dense<float> moved = std::move(dense);
   EXPECT_EQ(parameters<float>(moved)[0]->id(), id);
+}
+
+TEST(Parameters, a_layer_that_was_moved_from_says_so_until_it_is_assigned_to) {
+  Rng rng(3);
+  Block<double> block(Dense<double>({4, 4}, rng));
+  const auto x = random_tensor<double, 2>({2, 4}, 1);
+  const Tensor<double, 2> before = block(x);
+  Net<double> net(7, 4, 3, rng), other = std::move(net);
+  const std::string text =
+      "[parameter] the layer was moved elsewhere and has no values; assign to it before using it again";
+  EXPECT_EQ(error_of<OptionError>([&] { net(ids({1})); }), "embedding: " + text);
+  EXPECT_EQ(error_of<OptionError>([&] {
+              Tape<double> tape(Mode::training);
+              net(tape.input(ids({1})));
+            }),
+            "embedding: " + text);
+  EXPECT_EQ(error_of<OptionError>([&] { parameters<double>(net); }), text);
+  const Dense<double> copy = net.head;  // of nothing
+  EXPECT_EQ(error_of<OptionError>([&] { copy(x); }), text);
+  Parameter<double, 0> scalar(Shape<0>{}, 2), taken = std::move(scalar);
+  EXPECT_EQ(error_of<OptionError>([&] { scalar.value(); }), text);
+  EXPECT_EQ(error_of<OptionError>([&] { scalar.edit_flat(); }), text);
+  net = std::move(other);
+  EXPECT_EQ(net(ids({1})).dimension(1), 3);
+  Block<double> second = std::move(block);
+  EXPECT_TRUE(same(second(x), before));
 }
 
 TEST(Parameters, an_edit_raises_the_version_drops_derived_forms_and_leaves_live_values_alone) {

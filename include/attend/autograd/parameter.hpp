@@ -11,14 +11,24 @@ enum class Kind { parameter, buffer };
 template <class S, int R>
 class Edit;
 
+namespace detail {
+[[noreturn]] ATTEND_COLD inline void fail_for_moved_parameter() {
+  throw OptionError("parameter", "the layer was moved elsewhere and has no values; assign to it before using it again");
+}
+}  // namespace detail
+
 /// All of a parameter but its rank, so that every walker ends in one type. Read by any number of threads, edited by
-/// one.
+/// one. One that was moved from has no values: OptionError for whoever wants them.
 template <class S>
 class ParameterData {
  public:
   using Scalar = S;
   ParameterData(const ParameterData& o)
-      : shape_(o.shape_), buffer_(copy_buffer(o.data(), o.size())), trainable_(o.trainable_), kind_(o.kind_) {}
+      : shape_(o.shape_),
+        buffer_(o.id_ ? copy_buffer(o.data(), o.size()) : nullptr),
+        id_(o.id_ ? next_serial() : 0),
+        trainable_(o.trainable_),
+        kind_(o.kind_) {}
   ParameterData(ParameterData&& o) noexcept
       : shape_(std::move(o.shape_)),
         buffer_(std::move(o.buffer_)),
@@ -37,9 +47,15 @@ class ParameterData {
 
   std::uint64_t id() const { return id_; }  // a copy is another parameter, a moved one is the same
   std::uint64_t version() const { return version_; }
-  const std::vector<Index>& shape() const { return shape_; }
-  Index size() const { return element_count(shape_); }
-  const S* data() const { return buffer_.get(); }
+  const std::vector<Index>& shape() const {
+    require_values();
+    return shape_;
+  }
+  Index size() const { return element_count(shape()); }
+  const S* data() const {
+    require_values();
+    return buffer_.get();
+  }
   Kind kind() const { return kind_; }
   bool trainable() const { return trainable_ && kind_ == Kind::parameter; }
   /// A frozen parameter enters computations as a plain value and gets no gradient.
@@ -69,7 +85,11 @@ class ParameterData {
   template <std::size_t R>
   ParameterData(const std::array<Index, R>& shape, Kind kind, S value)
       : shape_(shape.begin(), shape.end()), buffer_(make_buffer<S>(element_count(shape), value)), kind_(kind) {}
+  void require_values() const {
+    if (id_ == 0) detail::fail_for_moved_parameter();
+  }
   std::shared_ptr<S> buffer_before_edit() {
+    require_values();
     if (buffer_.use_count() > 1) buffer_ = copy_buffer(data(), size());  // a live Variable keeps the old values
     return buffer_;
   }
@@ -122,6 +142,7 @@ class Parameter : public ParameterData<S> {
     for (Index i = 0; i < this->size(); ++i) this->buffer_.get()[i] = S(bound * (2 * rng.uniform() - 1));
   }
   Shape<R> typed_shape() const {
+    this->require_values();
     Shape<R> shape{};
     for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = this->shape_[i];
     return shape;

@@ -55,6 +55,7 @@ void walk(Walk<S>& found, Node& node, const std::string& path = "") {
     if constexpr (!std::is_void_v<S>) {
       static_assert(std::is_same_v<std::remove_const_t<S>, typename N::Scalar>,
                     "attend: the model's parameters have another scalar type");
+      (void)node.data();  // throws for a layer that was moved from
       found.parameters.push_back({path, &node});
     }
   } else if constexpr (detail::IsVector<N>::value) {
