@@ -3,6 +3,7 @@
 #include "attend/functional/absent.hpp"
 #include "attend/functional/activation.hpp"
 #include "attend/kernels/column_sums.hpp"
+#include "attend/kernels/elementwise.hpp"
 #include "attend/kernels/gemm.hpp"
 
 ATTEND_BEGIN
@@ -10,11 +11,14 @@ ATTEND_BEGIN
 /// The packed form of a dense layer's weight (out, in), which the forward product reads: made once per version.
 template <class S>
 struct PackedDense {
-  const S* columns = nullptr;
+  const ParameterData<S>* weight = nullptr;
+  Index out = 0, in = 0;
   /// Of a parameter whose memory is (out, in), whatever its rank.
-  static PackedDense of(const ParameterData<S>& weight, Index out, Index in) {
-    return {weight.derived(packed_size<S>(in, out),
-                           [out, in](const S* w, S* packed) { pack_b(Side::transposed, in, out, w, in, packed); })};
+  static PackedDense of(const ParameterData<S>& weight, Index out, Index in) { return {&weight, out, in}; }
+  const S* columns() const {
+    return weight->derived(packed_size<S>(in, out), [out = out, in = in](const S* w, S* packed) {
+      pack_b(Side::transposed, in, out, w, in, packed);
+    });
   }
 };
 
@@ -50,12 +54,18 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
   Operation<S> op("dense", x, weight, bias);
   const Index rows = x.dim(0), out = weight.dim(0), in = weight.dim(1);
   const auto y = op.result(Shape<2>{rows, out});
-  const Scratch<S> scratch(packed.columns ? 0 : packed_size<S>(in, out));
-  if (!packed.columns) pack_b(Side::transposed, in, out, weight.data(), in, scratch.get());
-  const S* columns = packed.columns ? packed.columns : scratch.get();
   end.bias = present(bias) ? bias.data() : nullptr;
   MultiplyAdds::add(rows, out, in);
-  gemm_packed(rows, out, in, S(1), PlainRows<S>{x.data(), in}, columns, S(0), op.data(y), out, end);
+  constexpr Index few_rows = 24;
+  if (op.records() && rows <= few_rows) {  // packing would cost more than it saves until the next step
+    gemm<S>(Side::plain, Side::transposed, rows, out, in, 1, x.data(), in, weight.data(), in, 0, op.data(y), out);
+    for (Index row = 0; end.bias && row < rows; ++row) add_scaled(out, S(1), end.bias, op.data(y) + row * out);
+  } else {
+    const Scratch<S> scratch(packed.weight ? 0 : packed_size<S>(in, out));
+    if (!packed.weight) pack_b(Side::transposed, in, out, weight.data(), in, scratch.get());
+    gemm_packed(rows, out, in, S(1), PlainRows<S>{x.data(), in}, packed.weight ? packed.columns() : scratch.get(), S(0),
+                op.data(y), out, end);
+  }
   if (op.records()) {
     const Slot dx = op.slot(x), dw = op.slot(weight), db = op.slot(bias);
     op.record(y, [=, dy = op.slot(y), xs = op.keep(x, dw.differentiable),
@@ -74,7 +84,7 @@ Variable<S, 2> dense_rows_of(const Variable<S, 2>& x, const Variable<S, 2>& weig
 
 /// y = x W^T + b over the last axis.
 /// x: (..., in)  weight: (out, in)  bias: (out), or `absent<S, 1>()`  ->  (..., out).
-/// `packed`, if the caller has it, is the weight's packed form.  Saves x and W.  Throws ShapeError unless the last axis
+/// `packed`, if the caller has it, keeps the weight's packed form.  Saves x and W.  Throws ShapeError unless the last axis
 /// of x is in and the bias has out elements.  torch.nn.functional.linear
 template <class S, int R>
 Variable<S, R> dense(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias,

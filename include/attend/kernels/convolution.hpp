@@ -64,8 +64,8 @@ void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
     if (taps > 1)
       parallel_for(out, detail::weight_grain(columns), [&](Index begin, Index end) {
         for (Index o = begin; o < end; ++o)
-          for (Index i = 0; i < in; ++i)
-            for (Index t = 0; t < taps; ++t) turned.get()[o * columns + t * in + i] = weight[(o * in + i) * taps + t];
+          for (Index t = 0; t < taps; ++t)
+            for (Index i = 0; i < in; ++i) turned.get()[o * columns + t * in + i] = weight[(o * in + i) * taps + t];
       });
     pack_b(Side::transposed, columns, out, taps > 1 ? turned.get() : weight, columns, packed);
   }
@@ -107,6 +107,31 @@ void winograd_backward_input(const ConvolutionShape& s, const S* dy, const S* we
   const Scratch<S> packed(winograd::packed_size<S>(m, turned.in_channels, turned.out_channels));
   winograd::pack<m>(turned.in_channels, turned.out_channels, weight, 9 * s.in_channels, 9, true, packed.get());
   winograd::convolve<m>(turned, dy, packed.get(), GemmEpilogue<S>(), !dx.empty, dx.to);
+}
+
+/// To dweight (out, in, taps): product (taps, in, out). By blocks, which lie in the cache while they are turned.
+template <class S>
+void accumulate_taps_last(Index out, Index in, Index taps, const S* product, Accumulator<S> dweight) {
+  constexpr Index most_outs = 64, most_numbers = 128, ld = most_outs + 1;  // odd: columns spread over the cache
+  const Index ins = std::max<Index>(1, most_numbers / taps), blocks = (out + most_outs - 1) / most_outs;
+  parallel_for(blocks, weight_grain(most_outs * taps * in), [&](Index begin, Index end) {
+    const Scratch<S> block(ins * taps * ld);
+    for (Index o0 = begin * most_outs; o0 < std::min(out, end * most_outs); o0 += most_outs)
+      for (Index i0 = 0; i0 < in; i0 += ins) {
+        const Index outs = std::min(most_outs, out - o0), numbers = std::min(ins, in - i0) * taps;
+        for (Index t = 0; t < taps; ++t)
+          for (Index i = t; i < numbers; i += taps)
+            std::copy_n(product + (t * in + i0 + i / taps) * out + o0, outs, block.get() + i * ld);
+        for (Index o = 0; o < outs; ++o) {
+          S* const to = dweight.to + ((o0 + o) * in + i0) * taps;
+          const S* const from = block.get() + o;
+          if (dweight.empty)
+            for (Index i = 0; i < numbers; ++i) to[i] = from[i * ld];
+          else
+            for (Index i = 0; i < numbers; ++i) to[i] += from[i * ld];
+        }
+      }
+  });
 }
 
 template <class S>
@@ -162,13 +187,14 @@ void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S*
     for (Index g = 0; g < s.groups && gather.taps() > 0; ++g, packed_to += packed_size<S>(gather.columns(), in)) {
       parallel_for(out, detail::weight_grain(taps * in), [&](Index begin, Index end) {
         for (Index o = begin; o < end; ++o)
-          for (Index i = 0; i < in; ++i) {
-            const S* from = weight + ((g * out + o) * in + i) * taps;
-            for (Index t = 0; t < rows.count; ++t)
-              for (Index u = 0; u < columns.count; ++u)
-                turned.get()[((t * columns.count + u) * out + o) * in + i] =
-                    from[(rows.tap + t * rows.tap_step) * s.kernel.width + columns.tap + u * columns.tap_step];
-          }
+          for (Index t = 0; t < rows.count; ++t)
+            for (Index u = 0; u < columns.count; ++u) {
+              const S* const taken = weight + (g * out + o) * in * taps +
+                                     (rows.tap + t * rows.tap_step) * s.kernel.width + columns.tap +
+                                     u * columns.tap_step;
+              S* const put = turned.get() + ((t * columns.count + u) * out + o) * in;
+              for (Index i = 0; i < in; ++i) put[i] = taken[i * taps];
+            }
       });
       pack_b(Side::plain, gather.columns(), in, turned.get(), in, packed_to);
     }
@@ -206,16 +232,7 @@ void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S*
   for (Index g = 0; g < s.groups; ++g) {
     detail::gather_transposed_product(gather, x + g * in, dy + g * out, s.out_channels, out,
                                       Accumulator<S>{product.get(), true});
-    constexpr Index line = 16;  // of the product
-    parallel_for((out + line - 1) / line, detail::weight_grain(line * taps * in), [&](Index begin, Index end) {
-      for (Index block = begin; block < end; ++block)
-        for (Index i = 0; i < in; ++i)
-          for (Index t = 0; t < taps; ++t)
-            for (Index o = block * line; o < std::min(out, (block + 1) * line); ++o) {
-              S& sum = dweight.to[((g * out + o) * in + i) * taps + t];
-              sum = (dweight.empty ? S(0) : sum) + product.get()[(t * in + i) * out + o];
-            }
-    });
+    detail::accumulate_taps_last(out, in, taps, product.get(), dweight + g * out * in * taps);
   }
 }
 

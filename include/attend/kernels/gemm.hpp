@@ -76,6 +76,21 @@ void gemm_narrow(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, c
   });
 }
 
+template <class S>
+constexpr Index widest = gemm_tile::tile_vectors* gemm_tile::lanes<S>;  // columns of a strip
+
+/// Few rows times a large transposed B: each strip of it is packed and multiplied while it lies in the cache.
+template <class S>
+void gemm_by_strips(Side side_a, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb,
+                    S beta, S* c, Index ldc, Zeros zeros) {
+  const Index strips = (n + widest<S> - 1) / widest<S>;
+  parallel_for(strips, n * k > 250000 ? 1 : strips, [&](Index begin, Index end) {
+    for (Index col = begin * widest<S>; col < std::min(n, end * widest<S>); col += widest<S>)
+      gemm<S>(side_a, Side::transposed, m, std::min(n - col, widest<S>), k, alpha, a, lda, b + col * ldb, ldb, beta,
+              c + col, ldc, zeros);
+  });
+}
+
 }  // namespace detail
 
 template <class S>
@@ -86,6 +101,8 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
   constexpr Index lanes = gemm_tile::lanes<S>;
   if (2 * n <= lanes && m >= 2 * lanes && k > 0 && zeros == Zeros::multiplied)
     return detail::gemm_narrow(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+  if (side_b == Side::transposed && m <= 3 * gemm_tile::tile_rows && n > detail::widest<S> && n * k > 65536)
+    return detail::gemm_by_strips(side_a, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros);
   detail::Strips<S> strips;
   if (side_b == Side::plain && m <= 3 * gemm_tile::tile_rows) {  // too few rows to earn back the packing
     strips.plain = b;
