@@ -383,10 +383,14 @@ void multiply(bool skips_zeros, Index m, Index n, Index k, S alpha, const AnyRow
   const Index strips = std::max<Index>(1, (all_cols / gemm_tile::lanes<S> + 1) / gemm_tile::tile_vectors);
   Index row_blocks = (m + largest - 1) / largest, groups = 1;
   if (worth_threads) {
-    const Index tasks = std::clamp<Index>(static_cast<Index>(operations / 2e6), threads, 16 * threads);
-    row_blocks = std::max(row_blocks, std::min(tasks, m / 96));
-    groups = std::min(strips, (tasks + row_blocks - 1) / row_blocks);
-    const Index few = std::min<Index>(tasks, 8 * threads);
+    const Index tasks = std::clamp<Index>(static_cast<Index>(operations / 2e6), threads, 8 * threads);
+    if (m < 64) {  // B takes longest to read: once, and few groups make A
+      groups = std::min({strips, tasks, 2 * threads});
+    } else {
+      row_blocks = std::max(row_blocks, m >= 48 * tasks ? tasks : std::min(tasks, m / 96));
+      groups = std::min(strips, (tasks + row_blocks - 1) / row_blocks);
+    }
+    const Index few = std::min<Index>(tasks, (m < 64 ? 2 : 8) * threads);
     if (row_blocks * groups < few) row_blocks = std::min((few + groups - 1) / groups, (m + height - 1) / height);
   }
   const Index block = ((m + row_blocks - 1) / row_blocks + height - 1) / height * height,
