@@ -8,8 +8,8 @@
 #define ATTEND_KERNELS_ATTENTION
 #include <optional>
 
+#include "attend/kernels/attention_fetch.hpp"
 #include "attend/kernels/attention_statistics.hpp"
-#include "attend/kernels/attention_turns.hpp"
 
 ATTEND_BEGIN
 /// What the forward pass left, the gradient of its output, and where gradients are added; null where nobody needs one.
@@ -107,47 +107,24 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
   using Turn = detail::AttentionForward<S, Modifier, Statistics>;
   constexpr Index lanes = Turn::lanes, turns = detail::attention_turns;
   const detail::AttentionUnits<S> units(p);
-  const bool few_keys = p.mask.keys < 112;  // little to compute for each number that is read
-  parallel_for(units.count, detail::attention_grain(p, units.queries()), [&](Index begin, Index end) {
+  parallel_for(units.count, units.grain(p), [&](Index begin, Index end) {
     const Index scratch = Turn::scratch(p, statistics);
     const auto memory = make_buffer<S>(Turn::Block::tile_size + turns * scratch);
+    detail::AttentionFetch<S> fetch(p, units, output);
     std::optional<Turn> turn[turns];
-    for (Index n = 0; n < turns; ++n)
+    for (Index n = 0; n < turns; ++n) {
       turn[n].emplace(p, modifier, statistics, memory.get() + Turn::Block::tile_size + n * scratch, memory.get());
-    FetchQueue queue;
-    for (Index n = 0; n < turns; ++n) turn[n]->block.fetch = few_keys ? &queue : nullptr;
+      turn[n]->block.fetch = fetch.queue();
+    }
     const auto block = [&](Index n) -> const auto& { return turn[n]->block; };
     for (Index unit = begin; unit < end; ++unit) {
-      const auto here = units[unit], next = units[std::min(unit + 1, units.count - 1)];
+      const auto here = units[unit];
       const Index count = here.end - here.begin;
       for (Index n = 0; n < count; ++n)
         turn[n]->start(here.b, units.head(here, here.begin + n), units.first_query(here.begin + n));
-      const auto range = detail::common_range(count, block);
-      /// This unit's output, the next unit's queries and the next head's keys and values, a part with each tile.
-      const auto fetch = [&](Index n, Index key, Index keys) {
-        const auto share = [&](Index of, Index up_to) {
-          return of * (up_to - range.begin) / (range.end - range.begin);
-        };
-        const Index first = share(lanes, key), after = share(lanes, key + keys), mine = block(n).first;
-        queue.clear();
-        detail::add_rows(queue, output, here.b, block(n).h, mine + first, std::min(mine + after, p.queries),
-                         p.value_dim);
-        if (next.begin + n < next.end) {
-          const Index theirs = units.first_query(next.begin + n), h = units.head(next, next.begin + n);
-          detail::add_rows(queue, p.query, next.b, h, theirs + first, std::min(theirs + after, p.queries), p.dim);
-        }
-        const auto head = units[std::min(unit + units.per_head, units.count - 1)];
-        const Index number = here.begin + n, from = number * p.mask.keys / units.blocks,
-                    all = (number + 1) * p.mask.keys / units.blocks - from;
-        if (head.b != here.b || head.key_head != here.key_head) {
-          const Index begin_key = from + share(all, key), end_key = from + share(all, key + keys);
-          detail::add_rows(queue, p.key, head.b, head.key_head, begin_key, end_key, p.dim);
-          detail::add_rows(queue, p.value, head.b, head.key_head, begin_key, end_key, p.value_dim);
-        }
-        queue.spread((keys + p.value_dim) / detail::tile_rows);
-      };
+      fetch.start(unit, detail::common_range(count, block), unit == begin);
       detail::take_turns(count, block, [&](Index n, Index key, Index keys) {
-        if (few_keys && key < p.mask.keys) fetch(n, key, keys);
+        fetch.tile(n, key, keys);
         turn[n]->tile(key, keys);
       });
       for (Index n = 0; n < count; ++n) turn[n]->finish(output, maximum, inverse_sum);

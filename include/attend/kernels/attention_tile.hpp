@@ -49,6 +49,7 @@ ATTEND_OUT_OF_LINE void tile_product_rows(const TileProduct<S>& t, Index first, 
   using V = simd::Vector<S>;
   constexpr Index lanes = simd::lanes<S>;
   for (Index i = first; i < last; i += rows) {
+    if (t.fetch) t.fetch->ask();
     V sum[rows][vectors] = {};
     const S *a = t.a + i * t.a_row, *b = t.b + column;
     const Index a_row = t.a_row, a_column = t.a_column, ldb = t.ldb;
@@ -90,11 +91,8 @@ ATTEND_OUT_OF_LINE void tile_product_rows(const TileProduct<S>& t, Index first, 
 }
 template <int vectors, class S>
 void tile_product_columns(const TileProduct<S>& t, Index rows, Index column) {
-  const Index whole = rows / tile_rows * tile_rows, step = t.fetch ? Index(tile_rows) : std::max<Index>(1, whole);
-  for (Index i = 0; i < whole; i += step) {
-    if (t.fetch) t.fetch->ask();
-    tile_product_rows<tile_rows, vectors>(t, i, i + step, column);
-  }
+  const Index whole = rows / tile_rows * tile_rows;
+  if (whole > 0) tile_product_rows<tile_rows, vectors>(t, 0, whole, column);
   Index i = whole;
   if (tile_rows > 4 && i + 4 <= rows) {
     tile_product_rows<4, vectors>(t, i, i + 4, column);

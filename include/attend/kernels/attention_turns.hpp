@@ -31,13 +31,20 @@ struct AttentionUnits {
     count = p.batch * key_heads * per_head;
   }
   Unit operator[](Index unit) const {
-    const Index at = unit % per_head, head = unit / per_head;
+    const Index at = per_head - 1 - unit % per_head, head = unit / per_head;  // a causal mask's longest first
     return {head / key_heads, head % key_heads, at * blocks / per_head, (at + 1) * blocks / per_head};
   }
   Index head(const Unit& unit, Index block) const { return unit.key_head * group + block % group; }
   Index first_query(Index block) const { return block / group * lanes; }
-  /// Queries of a unit.
-  Index queries() const { return lanes * ((blocks + per_head - 1) / std::max<Index>(1, per_head)); }
+  /// Units of a chunk: whole heads where there are many, for what a unit asks for ahead is its successor's.
+  Index grain(const AttentionProblem<S>& p) const {
+    const Index queries = lanes * ((blocks + per_head - 1) / std::max<Index>(1, per_head));
+    const Index heads = p.batch * p.key_heads;
+    return std::max(attention_grain(p, queries), heads >= many_heads ? heads / many_heads * per_head : Index(1));
+  }
+
+ private:
+  static constexpr Index many_heads = 64;
 };
 
 /// The ordinary keys that any of `count` blocks, block(n), may see.
@@ -57,11 +64,6 @@ void take_turns(Index count, const F& block, const Step& step) {
   for (Index from = range.begin / attention_keys * attention_keys; from < range.end; from += attention_keys)
     for (Index n = 0; n < count; ++n) block(n).tile_at(from, [&](Index key, Index keys) { step(n, key, keys); });
   for (Index n = 0; n < count; ++n) block(n).for_each_appended_tile([&](Index key, Index keys) { step(n, key, keys); });
-}
-
-template <class T>
-void add_rows(FetchQueue& queue, const HeadRows<T>& rows, Index b, Index h, Index from, Index to, Index columns) {
-  for (Index i = from; i < to; ++i) queue.add(rows.at(b, i, h), columns);
 }
 
 }  // namespace detail
