@@ -105,12 +105,14 @@ template <class S, class Modifier = AttentionModifier<>, class Statistics = NoAt
 void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, S* maximum, S* inverse_sum,
                        const Modifier& modifier = {}, const Statistics& statistics = {}) {
   using Turn = detail::AttentionForward<S, Modifier, Statistics>;
-  constexpr Index lanes = Turn::lanes, turns = detail::attention_turns;
+  constexpr Index turns = detail::attention_turns;
   const detail::AttentionUnits<S> units(p);
   parallel_for(units.count, units.grain(p), [&](Index begin, Index end) {
     const Index scratch = Turn::scratch(p, statistics);
     const auto memory = make_buffer<S>(Turn::Block::tile_size + turns * scratch);
-    detail::AttentionFetch<S> fetch(p, units, output);
+    constexpr Index few_keys = 112;  // little to compute for each number of the output
+    detail::AttentionFetch<S> fetch(p, {{p.query, p.dim}},
+                                    {p.mask.keys < few_keys ? output : HeadRows<S>(), p.value_dim}, 1);
     std::optional<Turn> turn[turns];
     for (Index n = 0; n < turns; ++n) {
       turn[n].emplace(p, modifier, statistics, memory.get() + Turn::Block::tile_size + n * scratch, memory.get());
@@ -118,16 +120,14 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
     }
     const auto block = [&](Index n) -> const auto& { return turn[n]->block; };
     for (Index unit = begin; unit < end; ++unit) {
-      const auto here = units[unit];
-      const Index count = here.end - here.begin;
-      for (Index n = 0; n < count; ++n)
-        turn[n]->start(here.b, units.head(here, here.begin + n), units.first_query(here.begin + n));
-      fetch.start(unit, detail::common_range(count, block), unit == begin);
-      detail::take_turns(count, block, [&](Index n, Index key, Index keys) {
-        fetch.tile(n, key, keys);
+      const detail::AttentionRun run = units[unit], next = units[std::min(unit + 1, units.count - 1)];
+      for (Index n = 0; n < run.count; ++n) turn[n]->start(run.b, run.head[n], run.first[n]);
+      fetch.start(run, next, detail::common_range(run.count, block));
+      detail::take_turns(run.count, block, [&](Index n, Index key, Index keys) {
+        fetch.tile(n, key, keys, (keys + p.value_dim) / detail::tile_rows);
         turn[n]->tile(key, keys);
       });
-      for (Index n = 0; n < count; ++n) turn[n]->finish(output, maximum, inverse_sum);
+      for (Index n = 0; n < run.count; ++n) turn[n]->finish(output, maximum, inverse_sum);
     }
   });
 }
@@ -228,27 +228,49 @@ class AttentionBackward {
                                turns * Turn::scratch(p))),
         d_scores_(memory_.get() + Block::tile_size),
         dropped_(d_scores_ + attention_keys * lanes),
-        ones_(dropped_ + attention_keys * lanes) {
+        ones_(dropped_ + attention_keys * lanes),
+        fetch_(p, {{p.query, p.dim}, {g.output_gradient, p.value_dim}, {g.output, p.value_dim}}, {g.query, p.dim}, 2) {
     const Index ones = std::max({dim, value_dim, lanes});
     std::fill_n(ones_, ones, S(1));
-    for (Index n = 0; n < turns; ++n) turn_[n].emplace(p, modifier, ones_ + ones + n * Turn::scratch(p), memory_.get());
+    for (Index n = 0; n < turns; ++n) {
+      turn_[n].emplace(p, modifier, ones_ + ones + n * Turn::scratch(p), memory_.get());
+      turn_[n]->block.fetch = fetch_.queue();
+    }
   }
 
   /// Queries [begin, end) of all heads that read the key head. key_sum (keys, dim) and value_sum (keys, value_dim),
   /// rows padded to whole vectors; null where nobody needs them.
   void run(Index b, Index key_head, Index begin, Index end, S* bias_gradient, S* key_sum, S* value_sum) {
-    const Index blocks = (end - begin + lanes - 1) / lanes, all = p.heads / p.key_heads * blocks;
-    const auto head = [&](Index n) { return key_head * (p.heads / p.key_heads) + n / blocks; };
-    const auto query = [&](Index n) { return begin + n % blocks * lanes; };
+    const Index group = p.heads / p.key_heads;
     const auto block = [&](Index n) -> const auto& { return turn_[n]->block; };
-    for (Index first = 0; first < all; first += turns) {
-      const Index count = std::min(turns, all - first);
-      for (Index n = 0; n < count; ++n) turn_[n]->start(g, b, head(first + n), query(first + n));
-      take_turns(count, block, [&](Index n, Index key, Index keys) {
+    /// The turns from number `from` on of the queries [first, after).
+    const auto turns_of = [&](Index sample, Index of_key_head, Index first, Index after, Index from) {
+      const Index blocks = (after - first + lanes - 1) / lanes;
+      AttentionRun r{sample, of_key_head, std::clamp<Index>(blocks * group - from, 0, turns)};
+      for (Index n = 0; n < r.count; ++n) {
+        r.head[n] = of_key_head * group + (from + n) / blocks;
+        r.first[n] = first + (from + n) % blocks * lanes;
+      }
+      return r;
+    };
+    AttentionRun here = turns_of(b, key_head, begin, end, 0);
+    for (Index from = turns; here.count > 0; from += turns) {
+      const AttentionRun rest = turns_of(b, key_head, begin, end, from);
+      AttentionRun next = rest;
+      if (rest.count == 0) {  // what probably comes next
+        const bool last = key_head + 1 == p.key_heads, more = end < p.queries;
+        const Index sample = b + (!more && last), of = more ? key_head : last ? 0 : key_head + 1;
+        if (sample < p.batch) next = turns_of(sample, of, more ? end : 0, p.queries, 0);
+      }
+      for (Index n = 0; n < here.count; ++n) turn_[n]->start(g, b, here.head[n], here.first[n]);
+      fetch_.start(here, next, common_range(here.count, block));
+      take_turns(here.count, block, [&](Index n, Index key, Index keys) {
+        fetch_.tile(n, key, keys, 2 * keys / tile_rows);
         tile(*turn_[n], key, keys, bias_gradient, key_sum, value_sum);
       });
-      for (Index n = 0; n < count; ++n)
+      for (Index n = 0; n < here.count; ++n)
         if (g.query) add_query_gradient(*turn_[n]);
+      here = rest;
     }
   }
 
@@ -277,7 +299,9 @@ class AttentionBackward {
     block.weigh(keys, turn.top, turn.inverse);
     S* const weights = block.scores;
     const S *k = p.key.at(b, key, key_head), *v = p.value.at(b, key, key_head);
-    block.product_of_keys({v, p.value.position, 1, turn.out_gradient, width, d_scores_, width, p.value_dim});
+    TileProduct<S> of_values{v, p.value.position, 1, turn.out_gradient, width, d_scores_, width, p.value_dim};
+    of_values.fetch = block.fetch;
+    block.product_of_keys(of_values);
     const S* used = weights;
     if (p.dropout.p > 0) {
       block.drop(key, weights, dropped_, d_scores_);
@@ -307,6 +331,7 @@ class AttentionBackward {
   S* const d_scores_;  // (attention_keys, width)
   S* const dropped_;   // (attention_keys, width)
   S* const ones_;
+  AttentionFetch<S> fetch_;
   std::optional<Turn> turn_[turns];
 };
 

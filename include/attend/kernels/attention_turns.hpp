@@ -14,14 +14,18 @@ namespace detail {
 
 constexpr Index attention_turns = 4;
 
+/// Blocks of queries that take turns: of one sample, reading one key head.
+struct AttentionRun {
+  Index b = 0, key_head = 0, count = 0, head[attention_turns] = {},
+        first[attention_turns] = {};  ///< head and first query of each
+  bool same_head(const AttentionRun& other) const { return b == other.b && key_head == other.key_head; }
+};
+
 /// The blocks of queries of all heads that read one key head, those at the same queries side by side, in runs of up to
 /// `attention_turns`, which are the units of work: shorter ones where there is little work.
 template <class S>
 struct AttentionUnits {
   static constexpr Index lanes = attention_queries<S>;
-  struct Unit {
-    Index b, key_head, begin, end;  // blocks [begin, end)
-  };
   Index key_heads, group, blocks, per_head, count;
 
   explicit AttentionUnits(const AttentionProblem<S>& p)
@@ -30,12 +34,16 @@ struct AttentionUnits {
     per_head = (blocks + turns - 1) / turns;
     count = p.batch * key_heads * per_head;
   }
-  Unit operator[](Index unit) const {
-    const Index at = per_head - 1 - unit % per_head, head = unit / per_head;  // a causal mask's longest first
-    return {head / key_heads, head % key_heads, at * blocks / per_head, (at + 1) * blocks / per_head};
+  AttentionRun operator[](Index unit) const {
+    const Index at = per_head - 1 - unit % per_head;  // a causal mask's longest first
+    const Index begin = at * blocks / per_head, end = (at + 1) * blocks / per_head;
+    AttentionRun run{unit / per_head / key_heads, unit / per_head % key_heads, end - begin};
+    for (Index n = 0; n < run.count; ++n) {
+      run.head[n] = run.key_head * group + (begin + n) % group;
+      run.first[n] = (begin + n) / group * lanes;
+    }
+    return run;
   }
-  Index head(const Unit& unit, Index block) const { return unit.key_head * group + block % group; }
-  Index first_query(Index block) const { return block / group * lanes; }
   /// Units of a chunk: whole heads where there are many, for what a unit asks for ahead is its successor's.
   Index grain(const AttentionProblem<S>& p) const {
     const Index queries = lanes * ((blocks + per_head - 1) / std::max<Index>(1, per_head));
