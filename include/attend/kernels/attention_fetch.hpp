@@ -73,7 +73,7 @@ class AttentionFetch {
 
  private:
   static constexpr Index size = static_cast<Index>(sizeof(S)), far_bytes = 1 << 24;
-  static constexpr Index near_bytes = 1 << 19;  // of keys and values that stay near from one run to the next
+  static constexpr Index near_bytes = 1 << 23;  // of keys and values that stay near from one run to the next
   /// The n-th part of a block.
   void keys_and_values(Index n, const AttentionRun& run, Index from, Index end) {
     const Index keys = std::min(attention_keys, end - from);
