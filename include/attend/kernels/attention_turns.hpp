@@ -35,7 +35,7 @@ struct AttentionUnits {
     count = p.batch * key_heads * per_head;
   }
   AttentionRun operator[](Index unit) const {
-    const Index at = per_head - 1 - unit % per_head;  // a causal mask's longest first
+    const Index at = unit % per_head;
     const Index begin = at * blocks / per_head, end = (at + 1) * blocks / per_head;
     AttentionRun run{unit / per_head / key_heads, unit / per_head % key_heads, end - begin};
     for (Index n = 0; n < run.count; ++n) {
