@@ -129,8 +129,10 @@ TEST(AttentionFailure, FM_2_1_rows_of_weights_sum_to_one_or_are_zero) {
 }
 
 // A masked key may hold anything: outputs, weights and gradients are, bit for bit, those of a harmless key.
-TEST(AttentionFailure, FM_2_1_a_masked_key_has_no_influence_even_if_it_is_nan) {
-  const Sizes s{2, 41, 70, 2, 1, 4, 3};  // 41: some lanes of the last vector hold no query
+class FewAndManyQueries : public ::testing::TestWithParam<Index> {};
+INSTANTIATE_TEST_SUITE_P(AttentionFailure, FewAndManyQueries, ::testing::Values(1, 3, 41));  // kernels of either
+TEST_P(FewAndManyQueries, FM_2_1_a_masked_key_has_no_influence_even_if_it_is_nan) {
+  const Sizes s{2, GetParam(), 70, 2, 1, 4, 3};  // 41: some lanes of the last vector hold no query
   const Inputs in(s);
   for (const MaskCase& mask : mask_cases(s, true))
     for (const bool weights : {false, true}) {
@@ -205,10 +207,10 @@ TEST(AttentionInvariant, MaskingKeysIsTheSameAsDeletingThem) {
 }
 
 // Padded batch = ragged batch, bit for bit, whatever the padding holds.
-TEST(AttentionInvariant, PaddedEqualsRagged) {
-  const Sizes s{4, 37, 150, 2, 1, 5, 3};
+TEST_P(FewAndManyQueries, PaddedEqualsRagged) {
+  const Sizes s{4, GetParam(), 300, 2, 1, 5, 3};
   Inputs in(s);
-  const std::vector<Index> lengths{150, 1, 64, 77};
+  const std::vector<Index> lengths{300, 1, 64, 77};
   for (Index b = 0; b < s.batch; ++b)
     for (Index j = lengths[static_cast<std::size_t>(b)]; j < s.keys; ++j) {
       for (Index d = 0; d < s.dim; ++d) in.k(b, j, 0, d) = not_a_number;
@@ -242,9 +244,12 @@ TEST(AttentionInvariant, CausalOutputsDoNotDependOnTheFuture) {
           for (Index d = 0; d < s.value_dim; ++d) v(b, j, h, d) = -1e3;
         }
     EXPECT_TRUE(same_bits(positions(y, n), positions(scaled_dot_product_attention(q, k, v, {.causal = true}), n))) << n;
-    EXPECT_TRUE(same_bits(positions(y, n), scaled_dot_product_attention(positions(in.q, n), positions(in.k, n),
-                                                                        positions(in.v, n), {.causal = true})))
-        << n;
+    const T4 alone =
+        scaled_dot_product_attention(positions(in.q, n), positions(in.k, n), positions(in.v, n), {.causal = true});
+    if (n <= 4)  // the kernel of few queries adds in another order
+      EXPECT_LE(difference(positions(y, n), alone), 1e-15);
+    else
+      EXPECT_TRUE(same_bits(positions(y, n), alone)) << n;
     for (const bool weights : {false, true}) {
       Tape<double> tape(Mode::training);
       const auto kv = tape.want(tape.input(in.k)), vv = tape.want(tape.input(in.v));
@@ -267,7 +272,7 @@ TEST(AttentionInvariant, CausalOutputsDoNotDependOnTheFuture) {
   }
 }
 
-// Decoding: one query at a time against a growing cache is the causal pass.
+// Decoding: one query at a time against a growing cache is the causal pass, summed in another order.
 TEST(AttentionInvariant, BottomRightDecodesWhatTheFullPassComputes) {
   const Sizes s{2, 70, 70, 2, 1, 4, 3};
   const Inputs in(s);
@@ -281,12 +286,12 @@ TEST(AttentionInvariant, BottomRightDecodesWhatTheFullPassComputes) {
         scaled_dot_product_attention(last, positions(in.k, n), positions(in.v, n), {.causal = Causal::bottom_right});
     for (Index b = 0; b < s.batch; ++b)
       for (Index h = 0; h < s.heads; ++h)
-        for (Index d = 0; d < s.value_dim; ++d) EXPECT_EQ(y(b, 0, h, d), full(b, n - 1, h, d));
+        for (Index d = 0; d < s.value_dim; ++d) EXPECT_NEAR(y(b, 0, h, d), full(b, n - 1, h, d), 1e-15);
   }
 }
 
-TEST(AttentionInvariant, OneThreadAndManyAndAnyBatchGiveTheSameBits) {
-  const Sizes s{5, 70, 130, 4, 2, 8, 8};
+TEST_P(FewAndManyQueries, OneThreadAndManyAndAnyBatchGiveTheSameBits) {
+  const Sizes s{5, GetParam(), 300, 4, 2, 8, 8};
   const Inputs in(s);
   const auto masks = mask_cases(s);
   const int before = num_threads();
@@ -314,8 +319,8 @@ TEST(AttentionInvariant, OneThreadAndManyAndAnyBatchGiveTheSameBits) {
   set_num_threads(before);
 }
 
-TEST(AttentionInvariant, GroupedHeadsAreRepeatedHeads) {
-  const Sizes s{2, 9, 11, 6, 2, 4, 3};
+TEST_P(FewAndManyQueries, GroupedHeadsAreRepeatedHeads) {
+  const Sizes s{2, GetParam(), 11, 6, 2, 4, 3};
   const Inputs in(s);
   T4 k(2, 11, 6, 4), v(2, 11, 6, 3);
   for (Index b = 0; b < 2; ++b)
@@ -506,6 +511,26 @@ TEST(AttentionFailure, FM_2_2_large_logits) {
   big.setConstant(std::numeric_limits<float>::max());
   keys.setValues({{{{1.f}}, {{-1.f}}}});
   EXPECT_EQ(scaled_dot_product_attention(big, keys, keys)(0, 0, 0, 0), 1.f);
+}
+
+// Scores of 1e9 are known to some tens only: the backward pass must not divide by what another kernel, rounding otherwise,
+// has summed. In each row one key wins, whose value's gradient is that of the output.
+TEST_P(FewAndManyQueries, FM_2_2_gradients_of_huge_logits) {
+  const Index queries = GetParam();
+  const auto q = random_tensor<float, 4>({2, queries, 8, 64}, 1, -1e5, 1e5),
+             k = random_tensor<float, 4>({2, 300, 8, 64}, 2, -1e5, 1e5), v = random_tensor<float, 4>({2, 300, 8, 3}, 3);
+  Tape<float> tape(Mode::training);
+  const auto qv = tape.want(tape.input(q)), kv = tape.want(tape.input(k)), vv = tape.want(tape.input(v));
+  Tensor<float, 4> dy(2, queries, 8, 3);
+  dy.setConstant(1);
+  const auto g = tape.backward_from(scaled_dot_product_attention(qv, kv, vv), dy.data());
+  EXPECT_TRUE(all_finite(g.of(qv)) && all_finite(g.of(kv)));
+  double sum = 0;
+  for (Index i = 0; i < v.size(); ++i) {
+    sum += g.of(vv).data()[i];
+    EXPECT_EQ(g.of(vv).data()[i], std::round(g.of(vv).data()[i]));
+  }
+  EXPECT_EQ(sum, static_cast<double>(dy.size()));
 }
 
 TEST(AttentionFailure, FM_2_3_different_lengths_of_key_and_value) {

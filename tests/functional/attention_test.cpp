@@ -14,11 +14,13 @@ using attend::testing::NoModel;
 using attend::testing::ReferenceAttention;
 
 namespace {
-/// Around the blocks of up to 48 queries and 128 keys, and around vectors of 2 to 16 numbers.
+/// Around the blocks of up to 48 queries and 128 keys, around vectors of 2 to 16 numbers, and few queries of many heads and
+/// of chunks of 256 keys.
 const Sizes around_blocks[] = {{2, 1, 1, 1, 1, 1, 1},      {1, 3, 5, 2, 1, 4, 3},    {2, 31, 63, 2, 2, 8, 5},
                                {1, 32, 64, 3, 1, 16, 16},  {2, 33, 65, 4, 2, 7, 9},  {1, 64, 64, 1, 1, 17, 2},
                                {1, 65, 129, 2, 2, 33, 31}, {1, 49, 128, 2, 1, 3, 4}, {3, 5, 200, 2, 1, 3, 12},
-                               {1, 130, 3, 2, 1, 5, 40}};
+                               {1, 130, 3, 2, 1, 5, 40},   {2, 1, 257, 6, 6, 7, 9},  {1, 2, 530, 3, 1, 17, 20},
+                               {2, 4, 300, 5, 1, 3, 5},    {1, 3, 256, 8, 4, 65, 33}};
 
 /// Sums a gradient by score as the bias was broadcast.
 T4 sum_to(const Shape<4>& shape, const T4& full) {

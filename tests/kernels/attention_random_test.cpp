@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "attend/kernels/attention.hpp"
+#include "attend/kernels/attention_decode.hpp"
 
 namespace attention_random_test {
 using namespace attend;
@@ -53,7 +54,12 @@ struct Problem {
     p.batch = 1 + draws.below(2);
     p.key_heads = 1 + draws.below(2);
     p.heads = p.key_heads * (1 + draws.below(2));
-    p.queries = draws.size(), p.keys = draws.chance(0.02) ? 0 : draws.size();
+    p.queries = draws.chance(0.2) ? 1 + draws.below(4) : draws.size();
+    p.keys = draws.chance(0.02) ? 0 : draws.size();
+    if (p.queries <= 4) {
+      p.heads = p.key_heads * (1 + draws.below(6));
+      if (draws.chance(0.2)) p.keys += 200 + draws.below(200);
+    }
     p.dim = 1 + draws.below(draws.chance(0.1) ? 130 : 40), p.value_dim = 1 + draws.below(draws.chance(0.1) ? 130 : 40);
     return p;
   }
@@ -271,7 +277,7 @@ void check(int problems, std::uint64_t seed) {
     const Problem<S> problem(draws);
     const AttentionProblem<S>& p = problem.p;
     const Expected expected = expect(problem);
-    const auto check_set = [&](const char* isa, const auto& forward, const auto& backward) {
+    const auto check_kernels = [&](const char* isa, const auto& forward, const auto& backward) {
       SCOPED_TRACE(::testing::Message() << isa << ", problem " << n << ": B" << p.batch << " H" << p.heads << "/"
                                         << p.key_heads << " L" << p.queries << "x" << p.keys << " D" << p.dim << "/"
                                         << p.value_dim);
@@ -282,9 +288,20 @@ void check(int problems, std::uint64_t seed) {
       compare("value gradient", found.value, expected.value);
       compare("bias gradient", found.bias, expected.bias);
     };
+    const auto check_set = [&](const char* isa, const auto& forward, const auto& decode, const auto& backward) {
+      check_kernels(isa, forward, backward);
+      if (!p.few_queries()) return;
+      const auto forward_of_few = [&](const auto&, const auto& output, auto...) { decode(p, output); };
+      const auto backward_of_few = [&](const auto&, auto g) {
+        g.maximum = g.inverse_sum = nullptr;
+        backward(p, g);
+      };
+      check_kernels((std::string(isa) + ", few queries").c_str(), forward_of_few, backward_of_few);
+    };
 #define CHECK_SET(isa)                                                      \
   check_set(                                                                \
       #isa, [](const auto&... a) { attend::isa::attention_forward(a...); }, \
+      [](const auto&... a) { attend::isa::attention_decode(a...); },        \
       [](const auto&... a) { attend::isa::attention_backward(a...); })
     CHECK_SET(base);
 #if ATTEND_BASE_LEVEL < 2 && ATTEND_TOP_LEVEL >= 2

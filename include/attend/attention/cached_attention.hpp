@@ -19,9 +19,6 @@ struct CachedAttentionOptions {
 
 namespace detail {
 
-/// Up to so many queries per head, the kernel that shares keys between threads is the faster one.
-constexpr Index most_decode_queries = 8;
-
 template <class S>
 void check_cached_call(const char* name, const HeadView<S>& q, const Variable<S, 4>* bias,
                        const CachedAttentionOptions& o, double scale) {
@@ -69,8 +66,8 @@ Variable<S, 4> cached_attention(const char* name, const HeadView<S>& q, const Ke
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
   MultiplyAdds::add(p.batch, p.heads, p.queries, p.keys, p.dim + p.value_dim);
   const auto output = head_rows(op.data(y), p.queries, p.heads, p.value_dim);
-  if (p.queries <= most_decode_queries) {
-    attention_decode(p, output, static_cast<S*>(nullptr), static_cast<S*>(nullptr), first.data());
+  if (p.few_queries()) {
+    attention_decode(p, output, first.data());
     return y;
   }
   // A prompt: the kernel of many queries knows one diagonal, so that of each sample is a call of its own.

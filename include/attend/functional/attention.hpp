@@ -8,6 +8,7 @@
 #include "attend/functional/attention_statistics.hpp"
 #include "attend/functional/dropout.hpp"
 #include "attend/kernels/attention.hpp"
+#include "attend/kernels/attention_decode.hpp"
 
 // Legend: query (B, Lq, H, D)  key (B, Lk, Hkv, D)  value (B, Lk, Hkv, Dv)  bias (B|1, H|1, Lq|1, Lk|1)
 //         output (B, Lq, H, Dv)  weights (B, H, Lq, Lk)
@@ -70,8 +71,8 @@ AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
   return {tape->rng().split(), p};
 }
 
-/// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v, the output and two numbers
-/// per row. Asked for weights, it computes them from the same tiles and statistics beside the same output, and saves
+/// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v, the output and, unless there
+/// are few queries, two numbers per row. Asked for weights, it computes them from tiles beside the same output, and saves
 /// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
 /// `statistics` is an AttentionStatistics<S>, or asks for none.
 template <class S, class Modifier = AttentionModifier<>, class Statistics = NoAttentionStatistics>
@@ -97,14 +98,21 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
   p.dropout = draw_attention_dropout(op.tape(), dropout);
 
   const Index rows = p.batch * p.heads * p.queries;
-  const auto maximum = make_buffer<S>(rows), inverse_sum = make_buffer<S>(rows);
+  constexpr bool plain = std::is_same_v<Modifier, AttentionModifier<>>;
+  const bool few = plain && p.few_queries();
   std::optional<Variable<S, 4>> weights;
   if (weights_wanted) weights = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
   MultiplyAdds::add(rows, p.keys, p.dim + p.value_dim);
-  attention_forward(p, head_rows(op.data(y), p.queries, p.heads, p.value_dim), maximum.get(), inverse_sum.get(),
-                    modifier, statistics);
-  if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
+  const auto output = head_rows(op.data(y), p.queries, p.heads, p.value_dim);
+  std::shared_ptr<S> maximum, inverse_sum;
+  if (!few || weights || Statistics::asked) {
+    maximum = make_buffer<S>(rows), inverse_sum = make_buffer<S>(rows);
+    attention_forward(p, output, maximum.get(), inverse_sum.get(), modifier, statistics);
+    if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
+  }
+  if constexpr (plain)  // in any case: what is asked beside the output does not change it
+    if (few) attention_decode(p, output);
   if (!op.records()) return {y, weights, p.dropout};
   constexpr bool differentiable = HasScoreBackward<std::decay_t<decltype(modifier.score)>, S>::value;
   attend::require<OptionError>(differentiable, name, [] {
@@ -250,9 +258,13 @@ constexpr bool is_mask_mod = detail::IsMaskMod<F>::value;
 ///     auto z = scaled_dot_product_attention(q, k, v, distances, {.keys = lengths});
 ///
 /// Masks combine by "and". Masked keys reach no result and no gradient, even where they hold NaN; a query that may
-/// attend to nothing gives zeros. A bias of -inf hides a key as well, but multiplies its value by zero. Dropout acts on
+/// attend to nothing gives zeros. A bias of -inf hides a key as well, but may multiply its value by zero. Dropout acts on
 /// training tapes only, unlike PyTorch's function. Memory grows with Lq + Lk: no score matrix is made. Saves q, k, v,
-/// the output and two numbers per row. Throws ShapeError and OptionError.
+/// the output and at most two numbers per row. Throws ShapeError and OptionError.
+///
+/// Results have the same bits for any number of threads, and alone and without padding as in a padded batch. Up to four
+/// queries (decoding, pooling) take a kernel of their own, unless there is dropout or a functor: that of a KeyValueCache,
+/// which gives the same bits. So one query gives what it gives among many others to within rounding only.
 template <class Q, class K, class V>
 auto scaled_dot_product_attention(const Q& query, const K& key, const V& value,
                                   const ScaledDotProductAttentionOptions& options = {}) {

@@ -151,6 +151,14 @@ struct AttentionBlock {
       }
   }
 
+  /// The scores of a tile to exp(score - top), and what they add to the statistics. True if the mask may hide any.
+  template <class Statistics>
+  ATTEND_OUT_OF_LINE bool see(Index key, Index keys, RunningSoftmax<S>& running, Statistics& statistics) {
+    const bool hides = score(key, keys, running.top);
+    statistics.see_scores(*this, key, keys);
+    exponentiate(running, statistics);
+    return hides;
+  }
   /// Scores to exp(score - top), where `running.before` was the largest score of the tiles before; `shrink` is what
   /// their exponentials must be multiplied with.
   template <class Statistics>

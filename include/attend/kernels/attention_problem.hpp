@@ -40,6 +40,9 @@ struct AttentionProblem {
 
   Index key_head(Index h) const { return h / (heads / key_heads); }
   Index row(Index b, Index h, Index i) const { return (b * heads + h) * queries + i; }  ///< of the statistics
+  /// Is attention_decode the kernel for it? The tiles of attention_forward would be nearly empty. Whatever the number of
+  /// samples and keys, so that a sample alone and without padding has the bits that it has in a batch.
+  bool few_queries() const { return queries <= 4 && mask.appended == 0 && dropout.p == 0; }
 };
 
 ATTEND_END

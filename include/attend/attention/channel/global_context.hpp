@@ -1,11 +1,11 @@
 #pragma once
 #include "attend/attention/channel/reduced_channels.hpp"
 #include "attend/attention/channel/squeeze.hpp"
-#include "attend/autograd/multiply_adds.hpp"
 #include "attend/autograd/recording.hpp"
+#include "attend/functional/attention.hpp"
+#include "attend/functional/expand.hpp"
 #include "attend/functional/matmul.hpp"
 #include "attend/functional/softmax.hpp"
-#include "attend/kernels/attention_decode.hpp"
 #include "attend/layers/conv_mlp.hpp"
 
 ATTEND_BEGIN
@@ -83,17 +83,11 @@ class GlobalContext : public Layer<GlobalContext<S>> {
   /// The same in one pass over x, without the weights. (They do not depend on the bias, equal for all positions.)
   Variable<S, 2> attended_at_once(const Variable<S, 4>& x) const {
     const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), channels = options_.channels;
-    Operation<S> op("GlobalContext", x);
-    const auto y = op.result(Shape<2>{batch, channels});
-    AttentionProblem<S> p;
-    p.batch = batch, p.queries = 1, p.keys = positions, p.heads = p.key_heads = 1, p.dim = p.value_dim = channels;
-    p.query = {conv_attn_->weight().data(), 0, channels, channels};
-    p.key = p.value = head_rows(x.data(), positions, Index(1), channels);
-    p.mask.keys = positions;
-    MultiplyAdds::add(batch, positions, 2 * channels);
-    attention_decode(p, head_rows(op.data(y), Index(1), Index(1), channels), static_cast<S*>(nullptr),
-                     static_cast<S*>(nullptr));
-    return y;
+    const auto query = repeat_batch(conv_attn_->weight().on(x).reshape(Shape<4>{1, 1, 1, channels}), batch);
+    const auto seen = x.reshape(Shape<4>{batch, positions, 1, channels});
+    ScaledDotProductAttentionOptions options;
+    options.scale = 1;
+    return scaled_dot_product_attention(query, seen, seen, options).reshape(Shape<2>{batch, channels});
   }
   Variable<S, 2> attended(const Variable<S, 4>& x) const {
     const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), channels = options_.channels;
