@@ -110,6 +110,9 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
            index_select(key, Variable<Index, 1>(Shape<1>{dim}, partners), 3) * Variable<S, 4>(shape, sines);
   }
   static GridAttentionPoolOptions completed(GridAttentionPoolOptions o) {
+    detail::check_sizes(
+        "GridAttentionPool",
+        {{"channels", o.channels}, {"embed_dim", o.embed_dim}, {"height", o.height}, {"width", o.width}});
     require<OptionError>(o.channels > 0 && o.out_channels >= 0 && o.embed_dim >= 0 && o.height > 0 && o.width > 0,
                          "GridAttentionPool", [&] {
                            return "channels = " + to_string(o.channels) + ", height = " + to_string(o.height) +

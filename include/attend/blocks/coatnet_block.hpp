@@ -31,6 +31,7 @@ struct CoAtNetBlockOptions {
 
 namespace detail {
 inline const CoAtNetBlockOptions& checked_coatnet(const char* block, const CoAtNetBlockOptions& o) {
+  check_sizes(block, {{"in_channels", o.in_channels}, {"out_channels", o.out_channels}, {"expansion", o.expansion}});
   require<OptionError>(
       o.in_channels > 0 && o.expansion > 0 &&
           (o.stride == 2 ? o.out_channels > 0 : o.stride == 1 && o.out_channels == o.in_channels),

@@ -7,6 +7,7 @@ ATTEND_BEGIN
 namespace detail {
 
 inline Conv2dOptions block_conv(Index in, Index out, Index kernel, Index stride, Index dilation = 1, Index groups = 1) {
+  check_sizes("Conv2d", {{"dilation", dilation}});
   Conv2dOptions conv;
   conv.in_channels = in, conv.out_channels = out, conv.kernel_size = kernel, conv.stride = stride;
   conv.dilation = dilation, conv.padding = Padding(dilation * (kernel - 1) / 2), conv.groups = groups;

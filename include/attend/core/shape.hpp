@@ -1,8 +1,10 @@
 #pragma once
 #include <array>
+#include <initializer_list>
 #include <limits>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "attend/core/error.hpp"
 
@@ -28,5 +30,17 @@ Index element_count(const Extents& shape) {
   require(fits, "tensor", [&] { return "shape " + to_string(shape) + " is negative or too large"; });
   return empty ? 0 : count;
 }
+
+namespace detail {
+/// Throws OptionError, in the layer's name, for a size among its options that is 2^30 or more: products of two sizes and a
+/// small number must not overflow.
+inline void check_sizes(const char* layer, std::initializer_list<std::pair<const char*, Index>> sizes) {
+  constexpr Index limit = Index(1) << 30;
+  for (const auto& [name, size] : sizes)
+    require<OptionError>(size < limit && size > -limit, layer, [&, name = name, size = size] {
+      return std::string(name) + " = " + to_string(size) + " is too large; it must be below 2^30";
+    });
+}
+}  // namespace detail
 
 ATTEND_END

@@ -13,8 +13,13 @@ struct RelativePositionBiasOptions {
 
 /// The row that each pair of a window's tokens reads from a table: (dy + height - 1)(2 width - 1) + dx + width - 1 with
 /// (dy, dx) = **query - key** positions. With a class token, token 0, the last three rows are class -> token, token ->
-/// class, class -> class.
+/// class, class -> class. Throws OptionError for sizes that are not positive, and for more than 2^15 tokens, whose pairs
+/// would fill the memory.
 inline std::shared_ptr<const BiasIndex> relative_position_index(Index height, Index width, bool class_token = false) {
+  constexpr Index most = Index(1) << 15;
+  require<OptionError>(height > 0 && width > 0 && height <= most / width, "relative_position_index", [&] {
+    return "a window of " + to_string(Shape<2>{height, width}) + " must have cells, and at most " + to_string(most);
+  });
   const Index extra = class_token ? 1 : 0, tokens = height * width + extra;
   const Index pairs = (2 * height - 1) * (2 * width - 1);
   auto made = std::make_shared<BiasIndex>();

@@ -30,6 +30,9 @@ inline Index efficient_channel_kernel(Index channels, double gamma = 2, double b
                                 " must be above 0, beta = " + to_string(beta) + " finite";
                        });
   const double t = std::abs(std::log(double(channels)) / std::log(2.0) + beta) / gamma;
+  require<OptionError>(t < 0x1p30, "efficient_channel_kernel", [&] {
+    return "gamma = " + to_string(gamma) + " and beta = " + to_string(beta) + " give a kernel of 2^30 channels or more";
+  });
   return std::max<Index>(Index(t) | 1, 3);
 }
 

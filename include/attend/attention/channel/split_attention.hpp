@@ -95,6 +95,11 @@ class SplitAttention : public Layer<SplitAttention<S>> {
 
  private:
   static SplitAttentionOptions completed(SplitAttentionOptions o) {
+    detail::check_sizes("SplitAttention", {{"channels", o.channels},
+                                           {"out_channels", o.out_channels},
+                                           {"rd_channels", o.rd_channels},
+                                           {"radix", o.radix},
+                                           {"groups", o.groups}});
     require<OptionError>(o.radix > 0 && o.groups > 0 && o.out_channels >= 0 && o.attention_channels >= 0 &&
                              o.kernel_size > 0 && o.padding >= -1,
                          "SplitAttention", [&] {

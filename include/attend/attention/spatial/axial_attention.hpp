@@ -70,6 +70,8 @@ class AxialAttention : public Layer<AxialAttention<S>> {
 
  private:
   static AxialAttentionOptions completed(AxialAttentionOptions o) {
+    detail::check_sizes("AxialAttention",
+                        {{"channels", o.channels}, {"num_heads", o.num_heads}, {"dim_head", o.dim_head}});
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.dim_head >= 0, "AxialAttention", [&] {
       return "channels = " + to_string(o.channels) + " and num_heads = " + to_string(o.num_heads) +
              " must be above 0, dim_head = " + to_string(o.dim_head) + " not below";

@@ -101,6 +101,7 @@ class BilinearAttention : public Layer<BilinearAttention<S>> {
     return conv;
   }
   static BilinearAttentionOptions completed(BilinearAttentionOptions o) {
+    detail::check_sizes("BilinearAttention", {{"block_size", o.block_size}, {"groups", o.groups}});
     require<OptionError>(o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0,
                          "BilinearAttention", [&] {
                            return "channels = " + to_string(o.channels) + ", rd_ratio = " + to_string(o.rd_ratio) +

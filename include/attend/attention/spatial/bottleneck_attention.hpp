@@ -92,6 +92,7 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
 
  private:
   static BottleneckAttentionOptions completed(BottleneckAttentionOptions o) {
+    detail::check_sizes("BottleneckAttention", {{"height", o.height}, {"width", o.width}});
     require<OptionError>(o.channels > 0 && o.height > 0 && o.width > 0, "BottleneckAttention", [&] {
       return "channels = " + to_string(o.channels) + ", height = " + to_string(o.height) +
              " and width = " + to_string(o.width) + " must be above 0";

@@ -117,6 +117,10 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
   }
   Index heads_width() const { return options_.num_heads * options_.key_channels; }
   static const CooccurrentAttentionOptions& checked(const CooccurrentAttentionOptions& o) {
+    detail::check_sizes("CooccurrentAttention", {{"channels", o.channels},
+                                                 {"num_heads", o.num_heads},
+                                                 {"key_channels", o.key_channels},
+                                                 {"value_channels", o.value_channels}});
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.key_channels > 0 && o.value_channels > 0,
                          "CooccurrentAttention", [&] {
                            return "channels = " + to_string(o.channels) + ", num_heads = " + to_string(o.num_heads) +

@@ -108,6 +108,7 @@ class HaloAttention : public Layer<HaloAttention<S>> {
     return places;
   }
   static HaloAttentionOptions completed(HaloAttentionOptions o) {
+    detail::check_sizes("HaloAttention", {{"block_size", o.block_size}, {"halo_size", o.halo_size}});
     detail::complete_heads("HaloAttention", o);
     require<OptionError>(
         (o.stride == 1 || o.stride == 2) && o.block_size > 0 && o.halo_size >= 0, "HaloAttention", [&] {

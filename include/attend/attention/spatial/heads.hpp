@@ -6,6 +6,7 @@ namespace detail {
 
 /// Throws OptionError, in the layer's name, unless the heads divide the channels.
 inline void check_heads(const char* layer, Index channels, Index num_heads) {
+  check_sizes(layer, {{"channels", channels}, {"num_heads", num_heads}});
   require<OptionError>(channels > 0 && num_heads > 0 && channels % num_heads == 0, layer, [&] {
     return "num_heads = " + to_string(num_heads) + " must divide channels = " + to_string(channels);
   });
@@ -15,6 +16,10 @@ inline void check_heads(const char* layer, Index channels, Index num_heads) {
 /// name, for sizes that do not fit each other.
 template <class Options>
 void complete_heads(const char* layer, Options& o) {
+  check_sizes(layer, {{"channels", o.channels},
+                      {"out_channels", o.out_channels},
+                      {"num_heads", o.num_heads},
+                      {"dim_head", o.dim_head}});
   if (o.out_channels == 0) o.out_channels = o.channels;
   require<OptionError>(
       o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0, layer, [&] {

@@ -123,6 +123,7 @@ class LambdaLayer : public Layer<LambdaLayer<S>> {
     return matmul(of_query, v.reshape(Shape<3>{v.dim(0), n, v.dim(3)})).reshape(Shape<3>{v.dim(0) * n, K, v.dim(3)});
   }
   static LambdaLayerOptions completed(LambdaLayerOptions o) {
+    detail::check_sizes("LambdaLayer", {{"r", o.r}, {"height", o.height}, {"width", o.width}});
     detail::complete_heads("LambdaLayer", o);
     require<OptionError>((o.stride == 1 || o.stride == 2) && (o.r == 0 || (o.r > 0 && o.r % 2 == 1)) &&
                              (o.r > 0 || (o.height > 0 && o.width > 0)),

@@ -95,6 +95,8 @@ class MultiScaleLinearAttention : public Layer<MultiScaleLinearAttention<S>> {
  private:
   Index all_heads() const { return options_.num_heads * (1 + Index(options_.scales.size())); }
   static MultiScaleLinearAttentionOptions completed(MultiScaleLinearAttentionOptions o) {
+    detail::check_sizes("MultiScaleLinearAttention",
+                        {{"channels", o.channels}, {"num_heads", o.num_heads}, {"dim", o.dim}});
     if (o.out_channels == 0) o.out_channels = o.channels;
     require<OptionError>(o.channels > 0 && o.out_channels > 0 && o.dim > 0 && o.num_heads >= 0 && o.heads_ratio > 0 &&
                              o.heads_ratio < 1e6,

@@ -105,6 +105,7 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
     return found;
   }
   static const NeighborhoodAttentionOptions& checked(const NeighborhoodAttentionOptions& o) {
+    detail::check_sizes("NeighborhoodAttention", {{"kernel_size", o.kernel_size}, {"dilation", o.dilation}});
     detail::check_heads("NeighborhoodAttention", o.channels, o.num_heads);
     require<OptionError>(o.kernel_size > 1 && o.kernel_size % 2 == 1 && o.dilation > 0, "NeighborhoodAttention", [&] {
       return "kernel_size = " + to_string(o.kernel_size) +

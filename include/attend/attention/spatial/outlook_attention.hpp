@@ -41,7 +41,7 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
   OutlookAttention(const OutlookAttentionOptions& options, Rng& rng)
       : options_(checked(options)),
         v_({options.channels, options.channels, options.qkv_bias}, rng),
-        attn_({options.channels, area() * area() * options.num_heads}, rng),
+        attn_({options.channels, weights_of(options)}, rng),
         proj_({options.channels, options.channels}, rng) {}
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
@@ -103,7 +103,11 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
           }
     return places;
   }
+  static Index weights_of(const OutlookAttentionOptions& o) {  // of all heads at a position
+    return element_count(Shape<5>{o.num_heads, o.kernel_size, o.kernel_size, o.kernel_size, o.kernel_size});
+  }
   static const OutlookAttentionOptions& checked(const OutlookAttentionOptions& o) {
+    detail::check_sizes("OutlookAttention", {{"stride", o.stride}});
     detail::check_heads("OutlookAttention", o.channels, o.num_heads);
     require<OptionError>(o.kernel_size > 0 && o.stride > 0 && o.padding >= 0 && o.padding < o.kernel_size,
                          "OutlookAttention", [&] {

@@ -62,6 +62,7 @@ class RelativeAttention : public Layer<RelativeAttention<S>> {
 
  private:
   static RelativeAttentionOptions completed(RelativeAttentionOptions o) {
+    detail::check_sizes("RelativeAttention", {{"channels", o.channels}});
     require<OptionError>(o.dim_head > 0 && o.channels > 0 && o.channels % o.dim_head == 0 && o.out_channels >= 0,
                          "RelativeAttention", [&] {
                            return "dim_head = " + to_string(o.dim_head) +

@@ -53,6 +53,7 @@ class SeparableAttention : public Layer<SeparableAttention<S>> {
 
  private:
   static const SeparableAttentionOptions& checked(const SeparableAttentionOptions& o) {
+    detail::check_sizes("SeparableAttention", {{"channels", o.channels}});
     require<OptionError>(o.channels > 0, "SeparableAttention",
                          [&] { return "channels = " + to_string(o.channels) + " must be above 0"; });
     detail::check_probability("SeparableAttention", o.attn_drop, "attn_drop");

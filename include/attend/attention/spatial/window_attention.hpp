@@ -66,6 +66,8 @@ class WindowAttention : public Layer<WindowAttention<S>> {
 
  private:
   static WindowAttentionOptions completed(WindowAttentionOptions o) {
+    detail::check_sizes("WindowAttention",
+                        {{"channels", o.channels}, {"num_heads", o.num_heads}, {"head_dim", o.head_dim}});
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.head_dim >= 0, "WindowAttention", [&] {
       return "channels = " + to_string(o.channels) + " and num_heads = " + to_string(o.num_heads) +
              " must be above 0, head_dim = " + to_string(o.head_dim) + " not below";
