@@ -322,7 +322,6 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
                    false,
                    k0 + depth >= k && !epilogue.nothing(),
                    epilogue.at(row, j)};
-      tile.brings = k <= 96;
       // What of B comes after this strip: the next one, or the first of the next block of k, or of the next group.
       const bool last_strip = j + vectors * lanes<S> >= col_end;
       const Index next_k0 = !last_strip ? k0 : blocks.end(k0) < k ? blocks.end(k0) : 0;
@@ -345,6 +344,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
           tile.pieces = whole_rows ? nullptr : pieces[place];
           tile.piece_count = whole_rows ? 1 : piece_count[place];
           tile.fetches = j == col && (a.in_place || place == Pieces::in_place);
+          if (k <= 96) tile.fetch_result();
           kernel(tile);
           if (tile.finishes) epilogue.activate(tile.rows, tile.cols, tile.c, ldc);
           tile.c += height * ldc;

@@ -85,11 +85,15 @@ struct Tile {
   Index repeated = 0;       // rows that an earlier tile has written: they come first, C starts behind them
   const S* next = nullptr;  // what B goes on with: `lines` cache lines of it are asked for with each line of A
   Index lines = 0;
-  bool brings = false;  // C is asked for before the sums, which are too few to hide where it comes from
   /// B goes on at `from` when `tiles` tiles are done, this one among them: each asks for its share.
   void fetch(const S* from, Index tiles, Index tile) {
     lines = (ldb + tiles - 1) / tiles;
     next = from + tile * (depth / line<S>)*lines * line<S>;
+  }
+  /// C is asked for, where the sums are too few to hide where it comes from.
+  void fetch_result() const {
+    for (Index i = 0; i < rows; ++i)
+      for (Index j = 0; j < cols; j += line<S>) __builtin_prefetch(c + i * ldc + j, 1);
   }
 };
 
@@ -141,10 +145,6 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
     b += ldb;
   };
   const S* next = tile.next;
-  if constexpr (height == tile_rows)
-    if (tile.brings)
-      for (Index i = 0; i < tile.rows; ++i)
-        for (Index j = 0; j < width; ++j) __builtin_prefetch(tile.c + i * tile.ldc + j * lanes<S>, 1);
   for (Index p = 0; p < tile.piece_count; ++p) {
     Index left = tile.depth;
     if (tile.pieces) {

@@ -113,13 +113,13 @@ void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S
       }
       const S* const from = residual ? sum : x;
       for (Index r = first; r < last; ++r) {
-        const S *const v = from + r * n, *const to = y + r * n;
+        const S* const v = from + r * n;
         const double squares = detail::sum_of_row<S>(
             n, [&, h = high[r - first], l = low[r - first]](V& total, const auto& at) ATTEND_INLINED {
               V d = (at(v) - h) - l;
               if (!at.whole()) d = at.part(d);
               total = simd::multiply_add(d, d, total);
-              __builtin_prefetch(to + ahead + at.i, 1);
+              __builtin_prefetch(v + ahead + at.i);
             });
         rstd[r] = 1 / std::sqrt(squares / count + eps);
       }
@@ -128,7 +128,7 @@ void forward(Centre centre, Index rows, Index n, double eps, const S* x, const S
         S* const to = y + r * n;
         detail::for_each_of_row<S>(n, [&](const auto& at) ATTEND_INLINED {
           at.put(to, simd::multiply_add(((at(v) - h) - l) * scale, at(w), at(b)));
-          __builtin_prefetch(v + ahead + at.i);
+          __builtin_prefetch(to + n + at.i, 1);
         });
       }
     }
