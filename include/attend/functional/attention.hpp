@@ -1,5 +1,6 @@
 #pragma once
 #include <optional>
+#include <tuple>
 
 #include "attend/autograd/layer.hpp"
 #include "attend/autograd/multiply_adds.hpp"
@@ -71,8 +72,8 @@ AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
   return {tape->rng().split(), p};
 }
 
-/// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v, the output and, unless there
-/// are few queries, two numbers per row. Asked for weights, it computes them from tiles beside the same output, and saves
+/// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v and, unless there are few
+/// queries, the output and two numbers per row. Asked for weights, it computes them from tiles beside the same output, and saves
 /// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
 /// `statistics` is an AttentionStatistics<S>, or asks for none.
 template <class S, class Modifier = AttentionModifier<>, class Statistics = NoAttentionStatistics>
@@ -106,8 +107,9 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
   MultiplyAdds::add(rows, p.keys, p.dim + p.value_dim);
   const auto output = head_rows(op.data(y), p.queries, p.heads, p.value_dim);
   std::shared_ptr<S> maximum, inverse_sum;
+  const auto make_statistics = [rows] { return std::pair(make_buffer<S>(rows), make_buffer<S>(rows)); };
   if (!few || weights || Statistics::asked) {
-    maximum = make_buffer<S>(rows), inverse_sum = make_buffer<S>(rows);
+    std::tie(maximum, inverse_sum) = make_statistics();
     attention_forward(p, output, maximum.get(), inverse_sum.get(), modifier, statistics);
     if (weights) attention_weights(p, maximum.get(), inverse_sum.get(), op.data(*weights));
   }
@@ -144,14 +146,23 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
                             vl.rows(pass.add_to(dv)));
     });
   } else {
-    op.record(y, [=, ys = op.keep(y)](Pass<S>& pass) {
+    op.record(y, [=, ys = op.keep(y, !few)](Pass<S>& pass) {
+      const auto [tops, inverse_sums] = few ? make_statistics() : std::pair(maximum, inverse_sum);
+      const AttentionProblem<S> again = kept();
+      std::shared_ptr<const S> outputs = ys;
+      if (few) {  // by tiles again: the gradients of large scores need output and weights that err alike
+        const auto made = make_buffer<S>(dy.size);
+        attention_forward(again, head_rows(made.get(), p.queries, p.heads, p.value_dim), tops.get(), inverse_sums.get(),
+                          modifier);
+        outputs = made;
+      }
       AttentionGradients<S> g;
-      g.output = head_rows(ys.get(), p.queries, p.heads, p.value_dim);
+      g.output = head_rows(outputs.get(), p.queries, p.heads, p.value_dim);
       g.output_gradient = head_rows(pass.of(dy), p.queries, p.heads, p.value_dim);
-      g.maximum = maximum.get(), g.inverse_sum = inverse_sum.get();
+      g.maximum = tops.get(), g.inverse_sum = inverse_sums.get();
       g.query = ql.rows(pass.add_to(dq)), g.key = kl.rows(pass.add_to(dk)), g.value = vl.rows(pass.add_to(dv));
       g.bias = pass.add_to(db);
-      if constexpr (differentiable) attention_backward(kept(), g, modifier);
+      if constexpr (differentiable) attention_backward(again, g, modifier);
     });
   }
   return {y, weights, p.dropout};
@@ -259,8 +270,8 @@ constexpr bool is_mask_mod = detail::IsMaskMod<F>::value;
 ///
 /// Masks combine by "and". Masked keys reach no result and no gradient, even where they hold NaN; a query that may
 /// attend to nothing gives zeros. A bias of -inf hides a key as well, but may multiply its value by zero. Dropout acts on
-/// training tapes only, unlike PyTorch's function. Memory grows with Lq + Lk: no score matrix is made. Saves q, k, v,
-/// the output and at most two numbers per row. Throws ShapeError and OptionError.
+/// training tapes only, unlike PyTorch's function. Memory grows with Lq + Lk: no score matrix is made. Saves q, k, v
+/// and at most the output and two numbers per row. Throws ShapeError and OptionError.
 ///
 /// Results have the same bits for any number of threads, and alone and without padding as in a padded batch. Up to four
 /// queries (decoding, pooling) take a kernel of their own, unless there is dropout or a functor: that of a KeyValueCache,

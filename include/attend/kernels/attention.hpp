@@ -16,7 +16,7 @@ ATTEND_BEGIN
 template <class S>
 struct AttentionGradients {
   HeadRows<const S> output, output_gradient;
-  const S *maximum = nullptr, *inverse_sum = nullptr;  ///< null: found again
+  const S *maximum = nullptr, *inverse_sum = nullptr;
   HeadRows<S> query, key, value;
   S* bias = nullptr;  ///< with the strides of the bias
 };
@@ -192,10 +192,7 @@ struct BackwardTurn {
     const AttentionProblem<S>& p = block.p;
     block.start(b, h, first);
     block.transpose(g.output_gradient, p.value_dim, S(1), out_gradient);
-    if (g.maximum)
-      block.statistics(g.maximum, g.inverse_sum, top, inverse);
-    else
-      find_statistics();
+    block.statistics(g.maximum, g.inverse_sum, top, inverse);
     std::fill_n(query_gradient, p.dim * block.width, S(0));
     for (Index i = 0; i < block.count; ++i) {
       const S *q = p.query.at(b, first + i, h), *o = g.output.at(b, first + i, h),
@@ -207,17 +204,6 @@ struct BackwardTurn {
     }
     finite_query = all_finite(query_rows, block.count, p.dim, dim);
     finite_gradient = all_finite(gradient_rows, block.count, p.value_dim, value_dim);
-  }
-  /// What attention_forward would have left.
-  void find_statistics() {
-    RunningSoftmax<S> running;
-    NoRowStatistics<S> none(NoAttentionStatistics(), nullptr);
-    running.start();
-    block.for_each_tile([&](Index key, Index keys) { block.see(key, keys, running, none); });
-    for (Index i = 0; i < lanes; ++i) {
-      top[i] = i >= block.count || running.top[i] == Block::nothing ? S(0) : running.top[i];
-      inverse[i] = i >= block.count || running.sum[i] == S(0) ? S(0) : 1 / running.sum[i];
-    }
   }
 };
 
