@@ -1,5 +1,5 @@
 #pragma once
-#include "attend/core/tensor.hpp"
+#include "attend/core/shape.hpp"
 
 ATTEND_BEGIN
 

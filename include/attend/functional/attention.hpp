@@ -73,8 +73,9 @@ AttentionDropout<S> draw_attention_dropout(Tape<S>* tape, double p) {
 }
 
 /// output = dropout(softmax(scale q k^T + bias)) v without a score matrix; saves q, k, v and, unless there are few
-/// queries, the output and two numbers per row. Asked for weights, it computes them from tiles beside the same output, and saves
-/// them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and the bias.
+/// queries, the output and two numbers per row. Asked for weights, it computes them from tiles beside the same output,
+/// and saves them: its backward pass then goes through them, so that gradients that reach the weights go on to q, k and
+/// the bias.
 /// `statistics` is an AttentionStatistics<S>, or asks for none.
 template <class S, class Modifier = AttentionModifier<>, class Statistics = NoAttentionStatistics>
 AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const HeadView<S>& k, const HeadView<S>& v,
@@ -273,9 +274,10 @@ constexpr bool is_mask_mod = detail::IsMaskMod<F>::value;
 /// training tapes only, unlike PyTorch's function. Memory grows with Lq + Lk: no score matrix is made. Saves q, k, v
 /// and at most the output and two numbers per row. Throws ShapeError and OptionError.
 ///
-/// Results have the same bits for any number of threads, and alone and without padding as in a padded batch. Up to four
-/// queries (decoding, pooling) take a kernel of their own, unless there is dropout or a functor: that of a KeyValueCache,
-/// which gives the same bits. So one query gives what it gives among many others to within rounding only.
+/// Results have the same bits for any number of threads, alone as in a batch, and without padded keys as with them. Up
+/// to four queries (decoding, pooling) take a kernel of their own, unless there is dropout or a functor: that of a
+/// KeyValueCache, which gives the same bits. So up to four queries, also those that are left of a padded sample without
+/// its padding, give what they give among more to within rounding only.
 template <class Q, class K, class V>
 auto scaled_dot_product_attention(const Q& query, const K& key, const V& value,
                                   const ScaledDotProductAttentionOptions& options = {}) {
