@@ -252,11 +252,20 @@ Found<S> find(const Problem<S>& problem, const Expected& e, const Forward& forwa
   g.output = head_rows<const S>(f.output.data(), p.queries, p.heads, p.value_dim);
   g.output_gradient = problem.output_gradient.read();
   g.maximum = f.maximum.data(), g.inverse_sum = f.inverse_sum.data();
-  g.query = head_rows(f.query.data(), p.queries, p.heads, p.dim);
-  g.key = head_rows(f.key.data(), p.keys, p.key_heads, p.dim);
-  g.value = head_rows(f.value.data(), p.keys, p.key_heads, p.value_dim);
-  g.bias = p.bias ? f.bias.data() : nullptr;
-  backward(p, g);
+  const auto differentiate = [&](bool empty) {
+    g.query = {head_rows(f.query.data(), p.queries, p.heads, p.dim), empty};
+    g.key = {head_rows(f.key.data(), p.keys, p.key_heads, p.dim), empty};
+    g.value = {head_rows(f.value.data(), p.keys, p.key_heads, p.value_dim), empty};
+    g.bias = p.bias ? f.bias.data() : nullptr;
+    backward(p, g);
+  };
+  differentiate(false);
+  const Found<S> added = f;
+  for (auto* gradient : {&f.query, &f.key, &f.value})
+    std::fill(gradient->begin(), gradient->end(), std::numeric_limits<S>::quiet_NaN());
+  std::fill(f.bias.begin(), f.bias.end(), S(0));
+  differentiate(true);
+  EXPECT_TRUE(f.query == added.query && f.key == added.key && f.value == added.value) << "stored is not added to zero";
   return f;
 }
 template <class S>

@@ -47,9 +47,9 @@ struct Attention {
     AttentionGradients<float> g;
     g.output = head_rows<const float>(y.data(), length, heads, dim), g.output_gradient = p.value;
     g.maximum = maximum.data(), g.inverse_sum = inverse_sum.data();
-    g.query = head_rows<float>(dq.data(), length, heads, dim);
-    g.key = head_rows<float>(dk.data(), length, heads, dim);
-    g.value = head_rows<float>(dv.data(), length, heads, dim);
+    g.query.to = head_rows<float>(dq.data(), length, heads, dim);
+    g.key.to = head_rows<float>(dk.data(), length, heads, dim);
+    g.value.to = head_rows<float>(dv.data(), length, heads, dim);
     attention_backward(p, g);
   }
 };

@@ -161,7 +161,8 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
       g.output = head_rows(outputs.get(), p.queries, p.heads, p.value_dim);
       g.output_gradient = head_rows(pass.of(dy), p.queries, p.heads, p.value_dim);
       g.maximum = tops.get(), g.inverse_sum = inverse_sums.get();
-      g.query = ql.rows(pass.add_to(dq)), g.key = kl.rows(pass.add_to(dk)), g.value = vl.rows(pass.add_to(dv));
+      const auto to = accumulate_heads<S>(pass, {HeadSlot{dq, ql}, HeadSlot{dk, kl}, HeadSlot{dv, vl}});
+      g.query = to[0], g.key = to[1], g.value = to[2];
       g.bias = pass.add_to(db);
       if constexpr (differentiable) attention_backward(again, g, modifier);
     });

@@ -1,4 +1,6 @@
 #pragma once
+#include <array>
+
 #include "attend/functional/absent.hpp"
 #include "attend/kernels/attention.hpp"
 
@@ -6,7 +8,7 @@ ATTEND_BEGIN
 
 /// How heads lie inside the rows of a sequence.
 struct HeadLayout {
-  Index offset = 0, length = 0, row = 0, dim = 0;
+  Index offset = 0, length = 0, row = 0, dim = 0, columns = 0;
   template <class T>
   HeadRows<T> rows(T* memory) const {
     return {memory ? memory + offset : nullptr, length * row, row, dim};
@@ -35,8 +37,43 @@ struct HeadView {
 
   Shape<4> shape() const { return {source.dim(0), source.dim(1), heads, dim}; }
   bool whole() const { return heads * dim == source.dim(2); }
-  HeadLayout layout() const { return {offset, source.dim(1), source.dim(2), dim}; }
+  HeadLayout layout() const { return {offset, source.dim(1), source.dim(2), dim, heads * dim}; }
 };
+
+/// Where the gradient of a part of a sequence goes.
+struct HeadSlot {
+  Slot slot;
+  HeadLayout layout;
+  bool same_value(const HeadSlot& o) const {
+    return slot.node == o.slot.node && slot.differentiable && o.slot.differentiable;
+  }
+  bool overlaps(const HeadSlot& o) const {
+    return layout.offset < o.layout.offset + o.layout.columns && o.layout.offset < layout.offset + layout.columns;
+  }
+};
+/// For a closure that gives every element of three parts a term: first terms are stored where the parts of a value do
+/// not overlap and are all of it.
+template <class S>
+std::array<HeadAccumulator<S>, 3> accumulate_heads(Pass<S>& pass, const std::array<HeadSlot, 3>& parts) {
+  std::array<HeadAccumulator<S>, 3> to;
+  std::array<Accumulator<S>, 3> whole;
+  for (std::size_t i = 0; i < 3; ++i) {
+    std::size_t first = i;  // part of the same value
+    Index columns = 0;
+    bool apart = true;
+    for (std::size_t j = 3; j-- > 0;) {
+      if (!parts[j].same_value(parts[i])) continue;
+      first = j, columns += parts[j].layout.columns;
+      for (std::size_t k = 0; k < j; ++k)
+        apart = apart && !(parts[k].same_value(parts[j]) && parts[k].overlaps(parts[j]));
+    }
+    const auto& [slot, layout] = parts[i];
+    if (first == i)
+      whole[i] = apart && columns == layout.row ? pass.accumulate(slot) : Accumulator<S>{pass.add_to(slot)};
+    to[i] = {layout.rows(whole[first].to), whole[first].empty};
+  }
+  return to;
+}
 
 /// As a Variable of its own, (B, L, heads, dim): the same value if it is all of the source, otherwise a copy. Saves
 /// nothing.

@@ -12,12 +12,12 @@
 #include "attend/kernels/attention_statistics.hpp"
 
 ATTEND_BEGIN
-/// What the forward pass left, the gradient of its output, and where gradients are added; null where nobody needs one.
+/// What the forward pass left, the gradient of its output, and where gradients go; null where nobody needs one.
 template <class S>
 struct AttentionGradients {
   HeadRows<const S> output, output_gradient;
   const S *maximum = nullptr, *inverse_sum = nullptr;
-  HeadRows<S> query, key, value;
+  HeadAccumulator<S> query, key, value;
   S* bias = nullptr;  ///< with the strides of the bias
 };
 ATTEND_END
@@ -207,7 +207,7 @@ struct BackwardTurn {
   }
 };
 
-/// One pass over some queries: adds to the gradients of query and bias, and to sums of those of key and value.
+/// One pass over some queries: gives the gradients of query and bias their terms, and sums those of key and value.
 template <class S, class Modifier>
 class AttentionBackward {
  public:
@@ -227,7 +227,8 @@ class AttentionBackward {
         d_scores_(memory_.get() + Block::tile_size),
         dropped_(d_scores_ + attention_keys * lanes),
         ones_(dropped_ + attention_keys * lanes),
-        fetch_(p, {{p.query, p.dim}, {g.output_gradient, p.value_dim}, {g.output, p.value_dim}}, {g.query, p.dim}, 2) {
+        fetch_(p, {{p.query, p.dim}, {g.output_gradient, p.value_dim}, {g.output, p.value_dim}}, {g.query.to, p.dim},
+               2) {
     const Index ones = std::max({dim, value_dim, lanes});
     std::fill_n(ones_, ones, S(1));
     for (Index n = 0; n < turns; ++n) {
@@ -236,9 +237,12 @@ class AttentionBackward {
     }
   }
 
-  /// Queries [begin, end) of all heads that read the key head. key_sum (keys, dim) and value_sum (keys, value_dim),
-  /// rows padded to whole vectors; null where nobody needs them.
-  void run(Index b, Index key_head, Index begin, Index end, S* bias_gradient, S* key_sum, S* value_sum) {
+  /// Queries [begin, end) of all heads that read the key head. Sums go to key_sum (keys, dim) and value_sum (keys,
+  /// value_dim), rows padded to whole vectors, null where nobody needs them: to those keys that are returned.
+  AttentionMask::Range run(Index b, Index key_head, Index begin, Index end, S* bias_gradient, S* key_sum,
+                           S* value_sum) {
+    const Index first_key = std::clamp<Index>(p.mask.range(b, begin, end - 1).begin, 0, p.mask.keys);
+    summed_ = first_key;
     const Index group = p.heads / p.key_heads;
     const auto block = [&](Index n) -> const auto& { return turn_[n]->block; };
     /// The turns from number `from` on of the queries [first, after).
@@ -264,12 +268,18 @@ class AttentionBackward {
       fetch_.start(here, next, common_range(here.count, block));
       take_turns(here.count, block, [&](Index n, Index key, Index keys) {
         fetch_.tile(n, key, keys, 2 * keys / tile_rows);
+        if (const Index more = key + keys - summed_; more > 0) {  // zeros when they are near
+          if (key_sum) std::fill_n(key_sum + summed_ * dim, more * dim, S(0));
+          if (value_sum) std::fill_n(value_sum + summed_ * value_dim, more * value_dim, S(0));
+          summed_ += more;
+        }
         tile(*turn_[n], key, keys, bias_gradient, key_sum, value_sum);
       });
       for (Index n = 0; n < here.count; ++n)
         if (g.query) add_query_gradient(*turn_[n]);
       here = rest;
     }
+    return {first_key, summed_};
   }
 
   const AttentionProblem<S>& p;
@@ -283,11 +293,9 @@ class AttentionBackward {
     std::fill_n(scale, lanes, p.scale);
     panel_to_rows(turn.query_gradient, block.width, block.count, p.dim, scale,
                   [&](Index i, Index d, simd::Vector<S> v, Index n) {
-                    S* to = g.query.at(block.b, block.first + i, block.h) + d;
-                    if (n == wide)
-                      simd::store(to, simd::load(to) + v);
-                    else
-                      simd::store_part(to, simd::load_part(to, n) + v, n);
+                    S* to = g.query.to.at(block.b, block.first + i, block.h) + d;
+                    if (!g.query.empty) v += n == wide ? simd::load(to) : simd::load_part(to, n);
+                    n == wide ? simd::store(to, v) : simd::store_part(to, v, n);
                   });
   }
   ATTEND_OUT_OF_LINE void tile(Turn& turn, Index key, Index keys, S* bias_gradient, S* key_sum, S* value_sum) {
@@ -329,9 +337,24 @@ class AttentionBackward {
   S* const d_scores_;  // (attention_keys, width)
   S* const dropped_;   // (attention_keys, width)
   S* const ones_;
+  Index summed_ = 0;  // up to here keys have sums
   AttentionFetch<S> fetch_;
   std::optional<Turn> turn_[turns];
 };
+
+/// Sums of the keys [keys.begin, keys.end) as the next terms of the gradient of a key head, of whose rows the first
+/// `held` hold something: more after that.
+template <class S>
+void hand_over(const HeadAccumulator<S>& gradient, Index b, Index key_head, Index columns, const S* sums, Index stride,
+               AttentionMask::Range keys, Index& held) {
+  if (!gradient) return;
+  for (; held < keys.begin; ++held) std::fill_n(gradient.to.at(b, held, key_head), columns, S(0));
+  for (Index j = keys.begin; j < keys.end; ++j)
+    simd::accumulate(
+        columns, Accumulator<S>{gradient.to.at(b, j, key_head), j >= held}, [](const auto& v) { return v; },
+        sums + j * stride);
+  held = std::max(held, keys.end);
+}
 
 }  // namespace detail
 
@@ -345,33 +368,50 @@ template <class S, class Modifier = AttentionModifier<> >
 void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S>& g, const Modifier& modifier = {}) {
   using Backward = detail::AttentionBackward<S, Modifier>;
   constexpr Index lanes = Backward::lanes;
+  using Keys = AttentionMask::Range;
   const Index range = std::max((p.queries + 4 * lanes - 1) / (4 * lanes), Index(16)) * lanes;
   const Index ranges = (p.queries + range - 1) / range;
-  const Index row = Backward::padded(p.dim) + Backward::padded(p.value_dim);
+  const Index dim = Backward::padded(p.dim), value_dim = Backward::padded(p.value_dim), row = dim + value_dim;
   const auto run = [&](Backward& backward, Index b, Index key_head, Index r, S* bias_gradient, S* sums) {
-    std::fill_n(sums, p.keys * row, S(0));
-    backward.run(b, key_head, r * range, std::min(p.queries, (r + 1) * range), bias_gradient, g.key ? sums : nullptr,
-                 g.value ? sums + p.keys * backward.dim : nullptr);
+    return backward.run(b, key_head, r * range, std::min(p.queries, (r + 1) * range), bias_gradient,
+                        g.key ? sums : nullptr, g.value ? sums + p.keys * dim : nullptr);
   };
-  const auto add = [&](Index b, Index key_head, const S* sums) {
-    const Index dim = Backward::padded(p.dim), value_dim = row - dim;
-    for (Index j = 0; g.key && j < p.keys; ++j) detail::add_row(p.dim, sums + j * dim, g.key.at(b, j, key_head));
-    for (Index j = 0; g.value && j < p.keys; ++j)
-      detail::add_row(p.value_dim, sums + p.keys * dim + j * value_dim, g.value.at(b, j, key_head));
+  /// Sums of the ranges in order, sums_of(range, keys that have sums): to the rows [begin, end) of a key head.
+  const auto hand_over = [&](Index b, Index key_head, Index begin, Index end, const auto& sums_of) {
+    Index held_key = g.key.empty ? begin : end, held_value = g.value.empty ? begin : end;
+    const auto next = [&](const S* key_sums, const S* value_sums, Keys keys) {
+      keys = {std::clamp(keys.begin, begin, end), std::clamp(keys.end, begin, end)};
+      detail::hand_over(g.key, b, key_head, p.dim, key_sums, dim, keys, held_key);
+      detail::hand_over(g.value, b, key_head, p.value_dim, value_sums, value_dim, keys, held_value);
+    };
+    for (Index r = 0; r < ranges; ++r) {
+      Keys keys;
+      const S* const sums = sums_of(r, keys);
+      next(sums, sums + p.keys * dim, keys);
+    }
+    next(nullptr, nullptr, {end, end});
   };
 
   const bool shared_batch = g.bias && p.bias_stride[0] == 0, shared_heads = g.bias && p.bias_stride[1] == 0;
   if (ranges > 1 && p.batch * p.key_heads < 8 && !(g.bias && (shared_batch || shared_heads || p.bias_stride[2] == 0))) {
     const Index units = p.batch * p.key_heads * ranges;
     const auto sums = make_buffer<S>(units * p.keys * row);
+    std::vector<Keys> summed(static_cast<std::size_t>(units));
     parallel_for(units, 1, [&](Index begin, Index end) {
       Backward backward(p, g, modifier);
       for (Index unit = begin; unit < end; ++unit)
-        run(backward, unit / ranges / p.key_heads, unit / ranges % p.key_heads, unit % ranges, g.bias,
-            sums.get() + unit * p.keys * row);
+        summed[static_cast<std::size_t>(unit)] = run(backward, unit / ranges / p.key_heads, unit / ranges % p.key_heads,
+                                                     unit % ranges, g.bias, sums.get() + unit * p.keys * row);
     });
-    for (Index unit = 0; unit < units; ++unit)
-      add(unit / ranges / p.key_heads, unit / ranges % p.key_heads, sums.get() + unit * p.keys * row);
+    parallel_for(p.keys, std::max<Index>(1, (Index(1) << 14) / std::max<Index>(1, units * row)),
+                 [&](Index begin, Index end) {
+                   for (Index head = 0; head < units / ranges; ++head)
+                     hand_over(head / p.key_heads, head % p.key_heads, begin, end, [&](Index r, Keys& keys) {
+                       const Index unit = head * ranges + r;
+                       keys = summed[static_cast<std::size_t>(unit)];
+                       return sums.get() + unit * p.keys * row;
+                     });
+                 });
     return;
   }
 
@@ -394,10 +434,10 @@ void attention_backward(const AttentionProblem<S>& p, const AttentionGradients<S
       S* const bias = parts > 1 ? parts_of_bias.get() + part * extent : g.bias;
       for (Index b = part * p.batch / sample_units; b < (part + 1) * p.batch / sample_units; ++b)
         for (Index k = unit % head_units * key_heads; k < (unit % head_units + 1) * key_heads; ++k)
-          for (Index r = 0; r < ranges; ++r) {
-            run(backward, b, k, r, bias, sums.get());
-            add(b, k, sums.get());
-          }
+          hand_over(b, k, 0, p.keys, [&](Index r, Keys& keys) {
+            keys = run(backward, b, k, r, bias, sums.get());
+            return sums.get();
+          });
     }
   });
   for (Index part = 0; parts > 1 && part < parts; ++part)

@@ -346,12 +346,6 @@ S inner_product(Index n, const S* a, const S* b) {
   for (Index l = 0; l < step; ++l) total += sum[l];
   return total;
 }
-/// y += x
-template <class S>
-void add_row(Index n, const S* x, S* y) {
-  simd::map(
-      n, y, [](auto a, auto b) { return a + b; }, static_cast<const S*>(y), x);
-}
 
 /// Units of work per chunk: about 2^18 multiply-adds; a function of the layer alone.
 template <class S>

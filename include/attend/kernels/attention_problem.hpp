@@ -1,5 +1,6 @@
 #pragma once
 /// What an attention kernel is asked to compute, as pointers, strides and a mask.
+#include "attend/core/accumulator.hpp"
 #include "attend/core/recycler.hpp"
 #include "attend/core/rng.hpp"
 #include "attend/kernels/attention_mask.hpp"
@@ -19,6 +20,14 @@ template <class T>
 HeadRows<T> head_rows(T* data, Index length, Index heads, Index dim) {
   return {data, length * heads * dim, heads * dim, dim};
 }
+
+/// Rows of heads as an Accumulator: terms are added to them or, while `empty`, stored.
+template <class S>
+struct HeadAccumulator {
+  HeadRows<S> to = {};
+  bool empty = false;
+  explicit operator bool() const { return static_cast<bool>(to); }
+};
 
 /// Zero with probability p, else 1 / (1 - p), for each (b, h, i, j) by its number: drawn again in the backward pass.
 template <class S>
