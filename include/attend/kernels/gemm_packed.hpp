@@ -253,6 +253,11 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
   const Index rows = row_end - row, whole = rows / height * height, rest = rows - whole;
   S *const tail = scratch, *const turned = tail + blocks.depth * tile_rows,
            *const made = turned + (skips_zeros && a.side == Side::transposed ? blocks.depth * rows : 0);
+  using Pieces = RowsInPieces<S>;
+  const Scratch<GemmPiece> all_pieces(a.pieces ? 2 * blocks.depth : 0);
+  const auto pieces = [&](typename Pieces::Place place) {
+    return all_pieces.get() + (place == Pieces::copied ? blocks.depth : 0);
+  };
   if (beta != S(0) && beta != S(1))
     for (Index i = row; i < row_end; ++i)
       for (Index j = col; j < std::min(col_end, n); ++j) c[i * ldc + j] *= beta;
@@ -262,9 +267,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
     Side side = a.side;
     Index lda = side == Side::plain ? blocks.depth : rows;
     const S* tiles[most_tiles];  // of rows in pieces
-    using Pieces = RowsInPieces<S>;
     typename Pieces::Place places[most_tiles] = {};
-    GemmPiece pieces[3][KBlocks::largest];
     Index piece_count[3] = {};
     const S* block = made;
     if (a.pieces) {
@@ -277,7 +280,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
         if (place == Pieces::elsewhere)
           a.block(a.source, row + i, height, k0, depth, to, lda);
         else if (piece_count[place] == 0)
-          piece_count[place] = a.pieces->cut(a.pieces->source, place, height, k0, depth, pieces[place]);
+          piece_count[place] = a.pieces->cut(a.pieces->source, place, height, k0, depth, pieces(place));
       }
       if (rest > 0) a.block(a.source, row + whole, rest, k0, depth, made + whole * lda, lda);
     } else {
@@ -341,7 +344,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
           const bool whole_rows = place == Pieces::elsewhere;
           tile.a = whole_rows ? block + (side == Side::plain ? i * lda : i) : tiles[i / height];
           tile.lda = whole_rows ? lda : a.pieces->ld[place];
-          tile.pieces = whole_rows ? nullptr : pieces[place];
+          tile.pieces = whole_rows ? nullptr : pieces(place);
           tile.piece_count = whole_rows ? 1 : piece_count[place];
           tile.fetches = j == col && (a.in_place || place == Pieces::in_place);
           if (k <= 96) tile.fetch_result();
