@@ -229,13 +229,14 @@ ATTEND_INLINE void map_add(std::ptrdiff_t n, S* y, const F& f, const In*... inpu
   map(
       n, y, [&f](const auto& sum, const auto&... v) { return sum + f(v...); }, static_cast<const S*>(y), inputs...);
 }
-/// f(inputs[i]...) as the next term of each y[i].
+/// f(inputs[i]...) as the next term of each y[i]: one loop for both kinds of terms, so that a long f is compiled once.
+/// The first term is added to -0, which gives the bits of the term alone.
 template <class S, class F, class... In>
 ATTEND_INLINE void accumulate(std::ptrdiff_t n, Accumulator<S> y, const F& f, const In*... inputs) {
-  if (y.empty)
-    map(n, y.to, f, inputs...);
-  else
-    map_add(n, y.to, f, inputs...);
+  for_each_vector<S>(n, [&](const auto& at) {
+    const Vector<S> before = y.empty ? all<Vector<S> >(S(-0.0)) : at(static_cast<const S*>(y.to));
+    at.put(y.to, before + f(at(inputs)...));
+  });
 }
 
 }  // namespace simd
