@@ -61,6 +61,10 @@ const std::vector<Case> cases = {
     {{2, 6, 5, 16}, 4, 3, {.padding = 1, .groups = 2}},
     {{2, 7, 6, 24}, 6, 1, {.groups = 3}},
     {{2, 7, 6, 8}, 4, 1, {.stride = 2}},
+    // sums that are folded, of rows in place, at borders and over two lines
+    {{2, 9, 39, 3}, 5, 7, {.stride = 2, .padding = 3}},
+    {{2, 8, 41, 40}, 20, 3, {.stride = 2}},
+    {{1, 7, 27, 24}, 50, 3, {.stride = {2, 1}, .padding = {2, 1}, .groups = 2}},
     {{2, 6, 5, 3}, 4, {3, 3}, {.padding = Padding::same}},
     {{2, 6, 5, 3}, 4, {2, 4}, {.padding = Padding::same}},
     {{2, 7, 8, 3}, 4, {4, 2}, {.padding = Padding::same, .dilation = {1, 3}}},
@@ -228,6 +232,33 @@ TEST(Convolution, ASampleAloneHasTheBitsItHasInABatchForAnyNumberOfThreads) {
     const auto alone = conv2d(Variable<float, 4>(last), w, absent<float, 1>(), c.options);
     EXPECT_EQ(std::memcmp(together.data() + 6 * out, alone.data(), sizeof(float) * static_cast<std::size_t>(out)), 0);
     set_num_threads(threads);
+  }
+}
+
+/// Against one sum in line: in theory sqrt(1/2), in one block of k and in several.
+TEST(Convolution, LongSumsAreFoldedForLessRoundingError) {
+  for (const Case& c : {Case{{1, 17, 17, 3}, 64, 7, {.stride = 2}}, Case{{1, 9, 37, 28}, 40, 3, {.stride = 2}}}) {
+    SCOPED_TRACE(name(c));
+    const auto x = random_tensor<float, 4>(c.x, 1);
+    const auto w = random_tensor<float, 4>({c.out, c.x[3], c.kernel.height, c.kernel.width}, 2);
+    const auto y = conv2d(Variable<float, 4>(x), Variable<float, 4>(w), absent<float, 1>(), c.options).tensor();
+    double error = 0, error_in_line = 0;
+    for (Index i = 0; i < y.dimension(1); ++i)
+      for (Index j = 0; j < y.dimension(2); ++j)
+        for (Index o = 0; o < c.out; ++o) {
+          float in_line = 0;
+          double exact = 0;
+          for (Index t = 0; t < c.kernel.height; ++t)
+            for (Index u = 0; u < c.kernel.width; ++u)
+              for (Index l = 0; l < c.x[3]; ++l) {
+                const float a = x(0, 2 * i + t, 2 * j + u, l), b = w(o, l, t, u);
+                in_line = std::fma(a, b, in_line);
+                exact += static_cast<double>(a) * static_cast<double>(b);
+              }
+          error += std::pow(static_cast<double>(y(0, i, j, o)) - exact, 2);
+          error_in_line += std::pow(static_cast<double>(in_line) - exact, 2);
+        }
+    EXPECT_LT(error, 0.65 * error_in_line);
   }
 }
 

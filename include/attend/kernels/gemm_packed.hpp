@@ -240,7 +240,8 @@ AnyRows<S> any_rows(const A& a) {
   return {&a, block_of<S, A>, A::side, A::in_place};
 }
 
-constexpr Index most_tiles = 16;  // above one another in a block of A
+constexpr Index longest_sum = 96;  // terms of a product with RowsInPieces that are summed up without a fold
+constexpr Index most_tiles = 16;   // above one another in a block of A
 
 /// All of k for rows [row, row_end) and columns [col, col_end) of C; col and col_end lie on strips.
 template <class S>
@@ -268,7 +269,9 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
     Index lda = side == Side::plain ? blocks.depth : rows;
     const S* tiles[most_tiles];  // of rows in pieces
     typename Pieces::Place places[most_tiles] = {};
-    Index piece_count[3] = {};
+    const Index half = a.pieces && depth > longest_sum ? depth / 2 : 0;
+    Index piece_count[3] = {half > 0 ? 2 : 1, 0, 0}, fold[3] = {half > 0 ? 1 : 0, 0, 0};
+    const GemmPiece halves[2] = {{0, half}, {half, depth - half}};  // of a row in line
     const S* block = made;
     if (a.pieces) {
       for (Index i = 0; i < whole; i += height) {
@@ -279,8 +282,12 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
         const auto place = places[tile];
         if (place == Pieces::elsewhere)
           a.block(a.source, row + i, height, k0, depth, to, lda);
-        else if (piece_count[place] == 0)
-          piece_count[place] = a.pieces->cut(a.pieces->source, place, height, k0, depth, pieces(place));
+        else if (piece_count[place] == 0) {
+          GemmPiece* const first = pieces(place);
+          fold[place] = a.pieces->cut(a.pieces->source, place, height, k0, half, first);
+          piece_count[place] = fold[place] + a.pieces->cut(a.pieces->source, place, height, k0 + half, depth - half,
+                                                           first + fold[place]);
+        }
       }
       if (rest > 0) a.block(a.source, row + whole, rest, k0, depth, made + whole * lda, lda);
     } else {
@@ -291,13 +298,16 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
         for (Index i = 0; i < rows; ++i) turned[i * depth + l] = block[l * lda + i];
       block = turned, lda = depth, side = Side::plain;
     }
-    // Rows short of a tile: one row in line, most of a tile with rows of the tile before, else with rows of zeros, k by k.
+    // Rows short of a tile: one row in line, most of a tile with rows of the tile before, else with rows of zeros, k by k
+    // or, where sums are folded, in line.
     const S* last = tail;
-    const Index tail_height = rest == 1 ? 1 : rest <= 4 ? 4 : height;
-    const bool repeats = tail_height == tile_rows && whole > 0 && side == Side::plain && !a.pieces;
+    const Index tail_height = rest == 1 ? 1 : rest <= 4 && half == 0 ? 4 : height;
+    const bool repeats = tail_height == tile_rows && whole > 0 && side == Side::plain && !a.pieces,
+               in_line = repeats || half > 0;
+    if (half > 0 && rest > 1) std::fill_n(made + rows * lda, (height - rest) * lda, S(0));
     if (repeats)
       last = block + (rows - height) * lda;
-    else if (rest == 1 && side == Side::plain)
+    else if (half > 0 || (rest == 1 && side == Side::plain))
       last = block + whole * lda;
     else if (rest > 0)
       for (Index l = 0; l < depth; ++l)
@@ -344,8 +354,8 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
           const bool whole_rows = place == Pieces::elsewhere;
           tile.a = whole_rows ? block + (side == Side::plain ? i * lda : i) : tiles[i / height];
           tile.lda = whole_rows ? lda : a.pieces->ld[place];
-          tile.pieces = whole_rows ? nullptr : pieces(place);
-          tile.piece_count = whole_rows ? 1 : piece_count[place];
+          tile.pieces = !whole_rows ? pieces(place) : half > 0 ? halves : nullptr;
+          tile.piece_count = piece_count[place], tile.fold = fold[place];
           tile.fetches = j == col && (a.in_place || place == Pieces::in_place);
           if (k <= 96) tile.fetch_result();
           kernel(tile);
@@ -353,13 +363,14 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
           tile.c += height * ldc;
           tile.epilogue = tile.epilogue.at(height, 0);
         }
-        tile.pieces = nullptr, tile.piece_count = 1;
       }
       if (rest > 0) {
-        tile.rows = rest, tile.a = last, tile.lda = repeats ? lda : tail_height, tile.fetches = false;
+        tile.rows = rest, tile.a = last, tile.lda = in_line ? lda : tail_height, tile.fetches = false;
         tile.lines = 0, tile.repeated = repeats ? height - rest : 0;
-        const auto kernel = repeats     ? of_width<most, Side::plain, false, S>(vectors)
-                            : rest == 1 ? of_width<1, Side::plain, false, S>(vectors)
+        tile.pieces = half > 0 ? halves : nullptr, tile.piece_count = piece_count[Pieces::elsewhere];
+        tile.fold = fold[Pieces::elsewhere];
+        const auto kernel = rest == 1   ? of_width<1, Side::plain, false, S>(vectors)
+                            : in_line   ? of_width<most, Side::plain, false, S>(vectors)
                             : rest <= 4 ? of_width<4, Side::transposed, false, S>(vectors)
                                         : of_width<most, Side::transposed, false, S>(vectors);
         kernel(tile);

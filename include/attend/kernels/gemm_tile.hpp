@@ -2,7 +2,8 @@
 ///
 /// Whatever the tile's shape, an element of C goes through the same operations in the same order: acc = fma(a, b, acc)
 /// over the block, then c += alpha acc, always in vector registers. So its bits do not depend on where it lies, on how
-/// m and n are cut into tiles, or on the number of threads.
+/// m and n are cut into tiles, or on the number of threads. Where a block is folded, acc is the sum over its first terms
+/// plus the sum over the others, and has 0.7 times the rounding error.
 #ifndef ATTEND_KERNELS_GEMM_TILE
 #define ATTEND_KERNELS_GEMM_TILE
 #include <cstring>
@@ -82,6 +83,7 @@ struct Tile {
   GemmEpilogue<S> epilogue = {};
   const GemmPiece* pieces = nullptr;  // or all of a row in line
   Index piece_count = 1;
+  Index fold = 0;  // pieces whose sums are put aside until the others are complete; of plain rows, a whole tile or one
   Index repeated = 0;       // rows that an earlier tile has written: they come first, C starts behind them
   const S* next = nullptr;  // what B goes on with: `lines` cache lines of it are asked for with each line of A
   Index lines = 0;
@@ -145,6 +147,8 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
     b += ldb;
   };
   const S* next = tile.next;
+  constexpr bool folds = side == Side::plain && !skips_zeros && (height == tile_rows || height == 1);
+  S first[height * width * lanes<S>];  // the sums before the fold
   for (Index p = 0; p < tile.piece_count; ++p) {
     Index left = tile.depth;
     if (tile.pieces) {
@@ -160,39 +164,58 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
       for (Index l = 0; l < line<S>; ++l) step();
     }
     for (; left > 0; --left) step();
+    if (folds && p + 1 == tile.fold) {
+#pragma GCC unroll 8
+      for (int i = 0; i < height; ++i) {
+#pragma GCC unroll 8
+        for (int j = 0; j < width; ++j) {
+          simd::store(first + (i * width + j) * lanes<S>, sum[i][j]);
+          sum[i][j] = V{};
+        }
+      }
+    }
   }
-  const bool whole = tile.rows == height && tile.cols == width * lanes<S>;
-  const V alpha = tile.alpha - V{};
-  if (whole && !tile.finishes) {
+  if (folds && tile.fold > 0) {
 #pragma GCC unroll 8
     for (int i = 0; i < height; ++i) {
 #pragma GCC unroll 8
-      for (int j = 0; j < width; ++j) {
-        S* const to = tile.c + i * tile.ldc + j * lanes<S>;
-        simd::store(to, tile.adds ? simd::multiply_add(alpha, sum[i][j], simd::load(to)) : alpha * sum[i][j]);
+      for (int j = 0; j < width; ++j) sum[i][j] += simd::load(first + (i * width + j) * lanes<S>);
+    }
+  }
+  const bool whole = tile.rows == height && tile.cols == width * lanes<S>;
+  constexpr bool ends = height == tile_rows && width > 1 && side == Side::plain && !skips_zeros;
+  const V alpha = tile.alpha - V{};
+  if (whole && (ends || !tile.finishes)) {
+#pragma GCC unroll 8
+    for (int i = 0; i < height; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < width; ++j)
+        sum[i][j] = tile.adds ? simd::multiply_add(alpha, sum[i][j], simd::load(tile.c + i * tile.ldc + j * lanes<S>))
+                              : alpha * sum[i][j];
+    }
+    if constexpr (ends)
+      if (tile.finishes) {  // as `write`, in registers
+        const GemmEpilogue<S>& end = tile.epilogue;
+        const V least = simd::all<V>(end.relu ? S(0) : -std::numeric_limits<S>::infinity());
+#pragma GCC unroll 8
+        for (int j = 0; j < width; ++j) {
+          const V bias = end.bias ? simd::load(end.bias + j * lanes<S>) : V{};
+          const V scale = end.scale ? simd::load(end.scale + j * lanes<S>) : simd::all<V>(S(1));
+#pragma GCC unroll 8
+          for (int i = 0; i < height; ++i) {
+            V c = simd::multiply_add(sum[i][j], scale, bias);
+            if (end.residual) c += simd::load(end.residual + i * end.residual_ld + j * lanes<S>);
+            sum[i][j] = simd::at_least(least, c);
+          }
+        }
       }
+#pragma GCC unroll 8
+    for (int i = 0; i < height; ++i) {
+#pragma GCC unroll 8
+      for (int j = 0; j < width; ++j) simd::store(tile.c + i * tile.ldc + j * lanes<S>, sum[i][j]);
     }
     return;
   }
-  if constexpr (height == tile_rows && width > 1 && side == Side::plain && !skips_zeros)
-    if (whole) {  // as `write`, in registers
-      const GemmEpilogue<S>& end = tile.epilogue;
-      const V least = simd::all<V>(end.relu ? S(0) : -std::numeric_limits<S>::infinity());
-#pragma GCC unroll 8
-      for (int j = 0; j < width; ++j) {
-        const V bias = end.bias ? simd::load(end.bias + j * lanes<S>) : V{};
-        const V scale = end.scale ? simd::load(end.scale + j * lanes<S>) : simd::all<V>(S(1));
-#pragma GCC unroll 8
-        for (int i = 0; i < height; ++i) {
-          S* const to = tile.c + i * tile.ldc + j * lanes<S>;
-          V c = tile.adds ? simd::multiply_add(alpha, sum[i][j], simd::load(to)) : alpha * sum[i][j];
-          c = simd::multiply_add(c, scale, bias);
-          if (end.residual) c += simd::load(end.residual + i * end.residual_ld + j * lanes<S>);
-          simd::store(to, simd::at_least(least, c));
-        }
-      }
-      return;
-    }
   S sums[height * width * lanes<S>];
 #pragma GCC unroll 8
   for (int i = 0; i < height; ++i) {
