@@ -315,6 +315,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
           tail[l * tail_height + i] = i >= rest             ? S(0)
                                       : side == Side::plain ? block[(whole + i) * lda + l]
                                                             : block[l * lda + whole + i];
+    S aside[tile_rows * tile_vectors * lanes<S>];  // of a tile, before the fold
     for (Index j = col; j < col_end;) {
       int vectors = strip_vectors((padded<S>(n) - j) / lanes<S>);
       Index strip_ld = 0;
@@ -335,6 +336,7 @@ void multiply_part(bool skips_zeros, Index row, Index row_end, Index col, Index 
                    false,
                    k0 + depth >= k && !epilogue.nothing(),
                    epilogue.at(row, j)};
+      tile.aside = aside;
       // What of B comes after this strip: the next one, or the first of the next block of k, or of the next group.
       const bool last_strip = j + vectors * lanes<S> >= col_end;
       const Index next_k0 = !last_strip ? k0 : blocks.end(k0) < k ? blocks.end(k0) : 0;

@@ -84,6 +84,7 @@ struct Tile {
   const GemmPiece* pieces = nullptr;  // or all of a row in line
   Index piece_count = 1;
   Index fold = 0;  // pieces whose sums are put aside until the others are complete; of plain rows, a whole tile or one
+  S* aside = nullptr;       // where: `height` times `width` vectors
   Index repeated = 0;       // rows that an earlier tile has written: they come first, C starts behind them
   const S* next = nullptr;  // what B goes on with: `lines` cache lines of it are asked for with each line of A
   Index lines = 0;
@@ -148,7 +149,6 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
   };
   const S* next = tile.next;
   constexpr bool folds = side == Side::plain && !skips_zeros && (height == tile_rows || height == 1);
-  S first[height * width * lanes<S>];  // the sums before the fold
   for (Index p = 0; p < tile.piece_count; ++p) {
     Index left = tile.depth;
     if (tile.pieces) {
@@ -169,7 +169,7 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
       for (int i = 0; i < height; ++i) {
 #pragma GCC unroll 8
         for (int j = 0; j < width; ++j) {
-          simd::store(first + (i * width + j) * lanes<S>, sum[i][j]);
+          simd::store(tile.aside + (i * width + j) * lanes<S>, sum[i][j]);
           sum[i][j] = V{};
         }
       }
@@ -179,7 +179,7 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
 #pragma GCC unroll 8
     for (int i = 0; i < height; ++i) {
 #pragma GCC unroll 8
-      for (int j = 0; j < width; ++j) sum[i][j] += simd::load(first + (i * width + j) * lanes<S>);
+      for (int j = 0; j < width; ++j) sum[i][j] += simd::load(tile.aside + (i * width + j) * lanes<S>);
     }
   }
   const bool whole = tile.rows == height && tile.cols == width * lanes<S>;
