@@ -297,18 +297,17 @@ void check(int problems, std::uint64_t seed) {
       compare("value gradient", found.value, expected.value);
       compare("bias gradient", found.bias, expected.bias);
     };
-    const auto check_set = [&](const char* isa, const auto& forward, const auto& decode, const auto& backward) {
+    const auto check_set = [&](const char* isa, const auto& forward, const auto& backward, const auto& tiles) {
       check_kernels(isa, forward, backward);
       if (!p.few_queries()) return;
       std::vector<S> output(expected.output.size(), std::numeric_limits<S>::quiet_NaN());
-      decode(p, head_rows(output.data(), p.queries, p.heads, p.value_dim));
+      attention_decode(p, head_rows(output.data(), p.queries, p.heads, p.value_dim), nullptr, tiles);
       compare((std::string(isa) + ", output of few queries").c_str(), output, expected.output);
     };
 #define CHECK_SET(isa)                                                      \
   check_set(                                                                \
       #isa, [](const auto&... a) { attend::isa::attention_forward(a...); }, \
-      [](const auto&... a) { attend::isa::attention_decode(a...); },        \
-      [](const auto&... a) { attend::isa::attention_backward(a...); })
+      [](const auto&... a) { attend::isa::attention_backward(a...); }, attend::isa::decode_tiles<S>())
     CHECK_SET(base);
 #if ATTEND_BASE_LEVEL < 2 && ATTEND_TOP_LEVEL >= 2
     if (attend::detail::widest_isa() >= Isa::avx2) CHECK_SET(avx2);
