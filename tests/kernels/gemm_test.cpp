@@ -209,6 +209,16 @@ TEST(Gemm, FM_2_1_skippedZerosNeverTouchTheirRowsAndChangeNoBit) {
         EXPECT_EQ(p.run(Zeros::skipped), clean) << m << "x" << n << "x" << k;
         EXPECT_TRUE(std::isnan(p.run(Zeros::multiplied)[0]));
       }
+  for (Side sa : sides)  // one zero, wherever it is
+    for (Index i = 0; i < 3; ++i)
+      for (Index l = 0; l < 37; ++l) {
+        Product<float> p(3, 40, 37, sa);
+        p.a[static_cast<std::size_t>(sa == Side::plain ? i * p.lda + l : l * p.lda + i)] = 0;
+        std::fill_n(p.b.begin() + l * p.ldb, 40, std::numeric_limits<float>::quiet_NaN());
+        const auto y = p.run(Zeros::skipped);
+        for (Index row = 0; row < 3; ++row)
+          EXPECT_EQ(std::isfinite(y[static_cast<std::size_t>(row * p.ldc)]), row == i) << i << ", " << l;
+      }
   Product<float> p(2, 3, 4);  // a NaN of A is no zero, a row of B that is met arrives
   p.a[1] = std::numeric_limits<float>::quiet_NaN();
   p.a[4] = 0;

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "attend/kernels/fetch_queue.hpp"
+#include "attend/kernels/finite.hpp"
 #include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
@@ -139,25 +140,6 @@ void tile_product(const TileProduct<S>& t, Index rows, Index columns, TileZeros 
       column += lanes;
     }
   }
-}
-
-/// `rows` rows of `columns` numbers, all finite?
-template <class S>
-bool all_finite(const S* x, Index rows, Index columns, Index stride) {
-  using V = simd::Vector<S>;
-  constexpr Index lanes = simd::lanes<S>;
-  V sum[4] = {};  // one would make a chain of all additions
-  S rest = 0;
-  for (Index i = 0; i < rows; ++i) {
-    Index j = 0;
-    for (; j + 4 * lanes <= columns; j += 4 * lanes)
-#pragma GCC unroll 4
-      for (Index v = 0; v < 4; ++v)
-        sum[v] = simd::multiply_add(simd::load(x + i * stride + j + v * lanes), V{}, sum[v]);
-    for (; j + lanes <= columns; j += lanes) sum[0] = simd::multiply_add(simd::load(x + i * stride + j), V{}, sum[0]);
-    for (; j < columns; ++j) rest += x[i * stride + j] * S(0);
-  }
-  return rest + simd::sum_of_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) == S(0);
 }
 
 }  // namespace detail

@@ -6,6 +6,7 @@
 /// kernels/gemm_tile.hpp.
 #ifndef ATTEND_KERNELS_GEMM
 #define ATTEND_KERNELS_GEMM
+#include "attend/kernels/finite.hpp"
 #include "attend/kernels/gemm_packed.hpp"
 
 ATTEND_BEGIN
@@ -33,20 +34,6 @@ ATTEND_END
 
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
-
-namespace detail {
-
-template <class S>
-bool all_finite(Index rows, Index cols, const S* x, Index ld) {
-  for (Index i = 0; i < rows; ++i) {
-    S sum = 0;
-    for (Index j = 0; j < cols; ++j) sum += x[i * ld + j] * S(0);
-    if (!(sum == S(0))) return false;
-  }
-  return true;
-}
-
-}  // namespace detail
 
 template <class S>
 void gemm(Side, Side, Index, Index, Index, S, const S*, Index, const S*, Index, S, S*, Index,
@@ -124,11 +111,15 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
   const detail::Scratch<S> packed(k * strips.packed_cols);
   if (k > 0 && strips.packed_cols > 0) detail::pack_columns(side_b, k, strips.in_place_cols, n, b, ldb, packed.get());
   strips.packed = packed.get();
-  const bool finite = zeros == Zeros::multiplied || k == 0 ||
-                      (side_b == Side::plain ? detail::all_finite(k, n, b, ldb) : detail::all_finite(n, k, b, ldb));
+  const auto nothing_to_skip = [&] {  // whichever is the smaller matrix tells it sooner
+    const bool plain_a = side_a == Side::plain, plain_b = side_b == Side::plain;
+    return (m < n && !detail::any_zero(a, plain_a ? m : k, plain_a ? k : m, lda)) ||
+           detail::all_finite(b, plain_b ? k : n, plain_b ? n : k, ldb);
+  };
+  const bool skips = zeros == Zeros::skipped && k > 0 && !nothing_to_skip();
   const PlainRows<S> plain{a, lda};
   const TransposedRows<S> transposed{a, lda};
-  detail::multiply(!finite, m, n, k, alpha,
+  detail::multiply(skips, m, n, k, alpha,
                    side_a == Side::plain ? detail::any_rows<S>(plain) : detail::any_rows<S>(transposed), strips, beta,
                    c, ldc);
 }
