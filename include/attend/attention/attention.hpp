@@ -127,7 +127,7 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
   static Score<S> make_score(const AttentionOptions& options, Rng& rng) {
     if constexpr (std::is_constructible_v<Score<S>, Index, Rng&>) {
       require<OptionError>(options.head_dim > 0, "Attention", [&] {
-        return "head_dim is " + to_string(options.head_dim) + "; a score with parameters needs one of at least 1";
+        return message("head_dim is ", options.head_dim, "; a score with parameters needs one of at least 1");
       });
       return Score<S>(options.head_dim, rng);
     } else {
@@ -167,8 +167,8 @@ class Attention : public Layer<Attention<S, Score, Alignment>>, public WithWeigh
       auto scores = score_(take_heads(query), keys);
       const Shape<4> expected{query.shape()[0], query.heads, query.shape()[1], key.shape()[1]};
       require(scores.shape() == expected, "attention", [&] {
-        return "the scores have shape " + to_string(scores.shape()) +
-               "; they must be (batch, heads, queries, keys) = " + to_string(expected);
+        return message("the scores have shape ", scores.shape(),
+                       "; they must be (batch, heads, queries, keys) = ", expected);
       });
       if (bias) scores = add_bias(scores, *bias, appended);
       const auto weights = Alignment::weights(scores, may_attend);

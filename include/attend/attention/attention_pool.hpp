@@ -109,10 +109,9 @@ class AttentionPool : public Layer<AttentionPool<S>> {
     require<OptionError>(o.out_channels > 0 && o.latents > 0 && o.mlp_ratio >= 0 && o.mlp_ratio < 1e6 &&
                              o.dropout >= 0 && o.dropout <= 1,
                          "AttentionPool", [&] {
-                           return "out_channels = " + to_string(o.out_channels) +
-                                  " and latents = " + to_string(o.latents) +
-                                  " must be above 0, mlp_ratio = " + to_string(o.mlp_ratio) +
-                                  " lie in [0, 1e6), and dropout = " + to_string(o.dropout) + " lie in [0, 1]";
+                           return message("out_channels = ", o.out_channels, " and latents = ", o.latents,
+                                          " must be above 0, mlp_ratio = ", o.mlp_ratio,
+                                          " lie in [0, 1e6), and dropout = ", o.dropout, " lie in [0, 1]");
                          });
     return o;
   }

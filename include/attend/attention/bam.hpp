@@ -105,8 +105,8 @@ class Bam : public Layer<Bam<S>> {
       : options_(options), channel_att_(options.channels, norm.channels, norm, rng), spatial_att_(options, norm, rng) {}
   static BatchNormOptions norm(const BamOptions& o) {
     require<OptionError>(o.dilation > 0 && o.dilated_convolutions >= 0, "Bam", [&] {
-      return "dilation = " + to_string(o.dilation) +
-             " must be above 0, dilated_convolutions = " + to_string(o.dilated_convolutions) + " not below";
+      return message("dilation = ", o.dilation, " must be above 0, dilated_convolutions = ", o.dilated_convolutions,
+                     " not below");
     });
     BatchNormOptions norm;
     norm.channels = detail::divided_channels("Bam", o.channels, o.reduction);

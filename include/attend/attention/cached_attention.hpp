@@ -25,11 +25,9 @@ void check_cached_call(const char* name, const HeadView<S>& q, const Variable<S,
   require<OptionError>(!q.source.link() && (!bias || !bias->link()), name, [] {
     return std::string("an argument is on a tape; a cache holds values without gradients: pass tensors, or detach()");
   });
-  require<OptionError>(std::isfinite(scale), name,
-                       [&] { return "scale is " + to_string(scale) + "; it must be finite"; });
+  require<OptionError>(std::isfinite(scale), name, [&] { return message("scale is ", scale, "; it must be finite"); });
   require<OptionError>(o.window.left >= 0 && o.window.right >= 0, name, [&] {
-    return "window is {" + to_string(o.window.left) + ", " + to_string(o.window.right) +
-           "}; both sides must be 0 or more";
+    return message("window is {", o.window.left, ", ", o.window.right, "}; both sides must be 0 or more");
   });
 }
 
@@ -42,8 +40,7 @@ Variable<S, 4> cached_attention(const char* name, const HeadView<S>& q, const Ke
   const Shape<4> keys{c.batch, longest, c.num_heads, c.head_dim}, values{c.batch, longest, c.num_heads, c.value_dim};
   const Shape<4> scores = check_attention(name, q.shape(), keys, values, bias);
   require<OptionError>(o.first.empty() || static_cast<Index>(o.first.size()) == c.batch, name, [&] {
-    return "first holds " + to_string(o.first.size()) +
-           " positions; it must hold one per sample: " + to_string(c.batch);
+    return message("first holds ", o.first.size(), " positions; it must hold one per sample: ", c.batch);
   });
   std::vector<Index> first = o.first;
   for (const Index length : cache.lengths())

@@ -38,8 +38,8 @@ class ClassAttention : public Layer<ClassAttention<S>> {
   Variable<S, 3> forward(const Variable<S, 3>& tokens) const {
     const Index heads = options_.num_heads, dim = options_.channels / heads;
     require(tokens.dim(2) == options_.channels && tokens.dim(1) > 0, "ClassAttention", [&] {
-      return "tokens has shape " + to_string(tokens.shape()) +
-             "; it must hold a class token and, last, channels = " + to_string(options_.channels);
+      return message("tokens has shape ", tokens.shape(),
+                     "; it must hold a class token and, last, channels = ", options_.channels);
     });
     const auto query = q_(slice(tokens, 0, 1, 1)), key = k_(tokens), value = v_(tokens);
     const auto read = detail::attend_positions<ClassAttention, S>(

@@ -62,9 +62,9 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
     require(x.dim(3) == o.channels && x.dim(1) > 0 && x.dim(2) > 0 &&
                 (!pos_embed_ || (x.dim(1) == o.height && x.dim(2) == o.width)),
             "GridAttentionPool", [&] {
-              return "x has shape " + to_string(x.shape()) +
-                     "; it must have positions and channels = " + to_string(o.channels) +
-                     (pos_embed_ ? ", and its position embedding is made for " + to_string(Pair(o.height, o.width))
+              return message("x has shape ", x.shape(), "; it must have positions and channels = ", o.channels,
+                             pos_embed_
+                                 ? ", and its position embedding is made for " + to_string(Pair(o.height, o.width))
                                  : std::string());
             });
     const Index batch = x.dim(0), E = o.embed_dim, dim = E / o.num_heads;
@@ -115,22 +115,21 @@ class GridAttentionPool : public Layer<GridAttentionPool<S>> {
         {{"channels", o.channels}, {"embed_dim", o.embed_dim}, {"height", o.height}, {"width", o.width}});
     require<OptionError>(o.channels > 0 && o.out_channels >= 0 && o.embed_dim >= 0 && o.height > 0 && o.width > 0,
                          "GridAttentionPool", [&] {
-                           return "channels = " + to_string(o.channels) + ", height = " + to_string(o.height) +
-                                  " and width = " + to_string(o.width) +
-                                  " must be above 0, out_channels = " + to_string(o.out_channels) +
-                                  " and embed_dim = " + to_string(o.embed_dim) + " not below";
+                           return message("channels = ", o.channels, ", height = ", o.height, " and width = ", o.width,
+                                          " must be above 0, out_channels = ", o.out_channels,
+                                          " and embed_dim = ", o.embed_dim, " not below");
                          });
     if (o.embed_dim == 0) o.embed_dim = o.channels;
     if (o.out_channels == 0) o.out_channels = o.channels;
     if (o.num_heads == 0 && o.head_dim > 0 && o.embed_dim % o.head_dim == 0) o.num_heads = o.embed_dim / o.head_dim;
     require<OptionError>(o.num_heads > 0 && o.embed_dim % o.num_heads == 0, "GridAttentionPool", [&] {
-      return "num_heads = " + to_string(o.num_heads) + ", or else head_dim = " + to_string(o.head_dim) +
-             ", must divide embed_dim = " + to_string(o.embed_dim);
+      return message("num_heads = ", o.num_heads, ", or else head_dim = ", o.head_dim,
+                     ", must divide embed_dim = ", o.embed_dim);
     });
     require<OptionError>(o.positions == GridPositions::learned || o.embed_dim / o.num_heads % 4 == 0,
                          "GridAttentionPool", [&] {
-                           return "embed_dim / num_heads = " + to_string(o.embed_dim / o.num_heads) +
-                                  " must be a multiple of 4 with rotary positions";
+                           return message("embed_dim / num_heads = ", o.embed_dim / o.num_heads,
+                                          " must be a multiple of 4 with rotary positions");
                          });
     detail::check_probability("GridAttentionPool", o.drop_rate, "drop_rate");
     return o;

@@ -21,9 +21,8 @@ class IdentityStart : public Layer<IdentityStart<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto seen = attention_(x);
-    require(seen.shape() == x.shape(), "IdentityStart", [&] {
-      return "the attention's result has shape " + to_string(seen.shape()) + "; it must keep " + to_string(x.shape());
-    });
+    require(seen.shape() == x.shape(), "IdentityStart",
+            [&] { return message("the attention's result has shape ", seen.shape(), "; it must keep ", x.shape()); });
     return x + alpha_.on(x).reshape(Shape<4>{1, 1, 1, 1}) * (seen - x);
   }
   template <class Self, class Visit>

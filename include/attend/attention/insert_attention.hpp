@@ -19,7 +19,7 @@ ATTEND_BEGIN
 template <class S, class Model>
 void insert_attention(Model& model, const std::string& where, AnyLayer<S, 4> attention) {
   require<OptionError>(!attention.empty(), "insert_attention",
-                       [&] { return "the attention for " + where + " is empty"; });
+                       [&] { return message("the attention for ", where, " is empty"); });
   Walk<const S> found;
   walk(found, std::as_const(model));
   AnyLayer<S, 4>* slot = nullptr;
@@ -35,10 +35,10 @@ void insert_attention(Model& model, const std::string& where, AnyLayer<S, 4> att
     if (path == where && !slot) slot = here;
   }
   require<OptionError>(slot && slot->empty(), "insert_attention", [&] {
-    return (slot    ? "the slot " + where + " is taken; an empty one is needed"
-            : fixed ? where + " is a layer of fixed type; an AnyLayer is needed"
-                    : "there is no " + where) +
-           "; the nearest empty slots are " + detail::nearest_names(where, empty);
+    return message(slot    ? "the slot " + where + " is taken; an empty one is needed"
+                   : fixed ? where + " is a layer of fixed type; an AnyLayer is needed"
+                           : "there is no " + where,
+                   "; the nearest empty slots are ", detail::nearest_names(where, empty));
   });
   *slot =
       attention.starts_as_identity() ? std::move(attention) : AnyLayer<S, 4>(IdentityStart<S>(std::move(attention)));

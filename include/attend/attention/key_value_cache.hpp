@@ -61,9 +61,8 @@ class KeyValueCache {
   /// Of sample b only the first counts[b] new positions, as of prompts of different lengths.
   void append(TensorView<const S, 4> key, TensorView<const S, 4> value, const std::vector<Index>& counts) {
     const auto check = [&](bool ok, const char* name, const Shape<4>& shape, const Shape<4>& expected) {
-      require(ok, "KeyValueCache::append", [&] {
-        return std::string(name) + " has shape " + to_string(shape) + "; it must be " + to_string(expected);
-      });
+      require(ok, "KeyValueCache::append",
+              [&] { return message(name, " has shape ", shape, "; it must be ", expected); });
     };
     const Shape<4> k{options_.batch, key.dim(1), options_.num_heads, options_.head_dim};
     const Shape<4> v{options_.batch, key.dim(1), options_.num_heads, options_.value_dim};
@@ -75,19 +74,18 @@ class KeyValueCache {
   /// Forgets all but the first `length` positions of each sample.
   void truncate(Index length) {
     require<OptionError>(length >= 0, "KeyValueCache::truncate",
-                         [&] { return "length is " + to_string(length) + "; it must be 0 or more"; });
+                         [&] { return message("length is ", length, "; it must be 0 or more"); });
     for (Index& l : lengths_) l = std::min(l, length);
   }
   void clear() { truncate(0); }
   /// Sample b becomes what sample from[b] was: the survivors of a beam search.
   void reorder(const std::vector<Index>& from) {
     require<OptionError>(from.size() == lengths_.size(), "KeyValueCache::reorder", [&] {
-      return "from holds " + to_string(from.size()) + " samples; it must hold batch = " + to_string(options_.batch);
+      return message("from holds ", from.size(), " samples; it must hold batch = ", options_.batch);
     });
     for (const Index b : from)
-      require<OptionError>(b >= 0 && b < options_.batch, "KeyValueCache::reorder", [&] {
-        return "from holds " + to_string(b) + "; samples are 0 to " + to_string(options_.batch - 1);
-      });
+      require<OptionError>(b >= 0 && b < options_.batch, "KeyValueCache::reorder",
+                           [&] { return message("from holds ", b, "; samples are 0 to ", options_.batch - 1); });
     KeyValueCache reordered(options_);
     reordered.take(*this, from);
     *this = std::move(reordered);
@@ -100,18 +98,16 @@ class KeyValueCache {
   void append(const HeadRows<const S>& key, const HeadRows<const S>& value, Index positions,
               const std::vector<Index>& counts) {
     require<OptionError>(counts.size() == lengths_.size(), "KeyValueCache::append", [&] {
-      return "counts holds " + to_string(counts.size()) +
-             " numbers; it must hold one per sample: " + to_string(options_.batch);
+      return message("counts holds ", counts.size(), " numbers; it must hold one per sample: ", options_.batch);
     });
     for (std::size_t b = 0; b < counts.size(); ++b) {
       require<OptionError>(counts[b] >= 0 && counts[b] <= positions, "KeyValueCache::append", [&] {
-        return "counts holds " + to_string(counts[b]) + " for sample " + to_string(b) + "; it must lie in [0, " +
-               to_string(positions) + "], the new positions";
+        return message("counts holds ", counts[b], " for sample ", b, "; it must lie in [0, ", positions,
+                       "], the new positions");
       });
       require(counts[b] <= options_.max_length - lengths_[b], "KeyValueCache::append", [&] {
-        return "sample " + to_string(b) + " holds " + to_string(lengths_[b]) +
-               " positions of max_length = " + to_string(options_.max_length) + "; " + to_string(counts[b]) +
-               " more do not fit";
+        return message("sample ", b, " holds ", lengths_[b], " positions of max_length = ", options_.max_length, "; ",
+                       counts[b], " more do not fit");
       });
     }
     for (Index b = 0; b < options_.batch; ++b) {
@@ -132,7 +128,7 @@ class KeyValueCache {
     if (o.value_dim == 0) o.value_dim = o.head_dim;
     const auto check = [](const char* name, Index value) {
       require<OptionError>(value > 0, "KeyValueCache",
-                           [&] { return std::string(name) + " = " + to_string(value) + "; it must be at least 1"; });
+                           [&] { return message(name, " = ", value, "; it must be at least 1"); });
     };
     check("batch", o.batch);
     check("max_length", o.max_length);

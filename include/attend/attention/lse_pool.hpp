@@ -31,7 +31,7 @@ class LsePool : public Layer<LsePool<S>> {
   }
   Variable<S, 2> forward(const Variable<S, 3>& x) const {
     require(x.dim(1) > 0, "LsePool",
-            [&] { return "x has shape " + to_string(x.shape()) + "; there must be positions to pool"; });
+            [&] { return message("x has shape ", x.shape(), "; there must be positions to pool"); });
     const auto r = r_.on(x).reshape(Shape<3>{1, 1, 1});
     const auto largest = max(x, {1}, keep_dims);
     const auto y = largest + log(mean(exp(r * (x - largest)), {1}, keep_dims)) / r;
@@ -45,7 +45,7 @@ class LsePool : public Layer<LsePool<S>> {
  private:
   static const LsePoolOptions& checked(const LsePoolOptions& o) {
     require<OptionError>(std::isfinite(o.r) && o.r != 0, "LsePool",
-                         [&] { return "r is " + to_string(o.r) + "; it must be finite and not 0"; });
+                         [&] { return message("r is ", o.r, "; it must be finite and not 0"); });
     return o;
   }
   Parameter<S, 0> r_;

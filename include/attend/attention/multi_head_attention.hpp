@@ -198,29 +198,30 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
  private:
   static MultiHeadAttentionOptions checked(MultiHeadAttentionOptions o) {
     const auto check = [](bool ok, const auto& text) { require<OptionError>(ok, "MultiHeadAttention", text); };
-    const auto number = [](const char* name, Index value) { return std::string(name) + " = " + to_string(value); };
-    check(o.embed_dim > 0, [&] { return number("embed_dim", o.embed_dim) + "; it must be at least 1"; });
+    const auto number = [](const char* name, Index value) { return message(name, " = ", value); };
+    check(o.embed_dim > 0, [&] { return message(number("embed_dim", o.embed_dim), "; it must be at least 1"); });
     check(o.num_heads > 0 && o.embed_dim % o.num_heads == 0,
-          [&] { return number("num_heads", o.num_heads) + " must divide " + number("embed_dim", o.embed_dim); });
+          [&] { return message(number("num_heads", o.num_heads), " must divide ", number("embed_dim", o.embed_dim)); });
     if (o.num_kv_heads == 0) o.num_kv_heads = o.num_heads;
-    check(o.num_kv_heads > 0 && o.num_heads % o.num_kv_heads == 0,
-          [&] { return number("num_kv_heads", o.num_kv_heads) + " must divide " + number("num_heads", o.num_heads); });
+    check(o.num_kv_heads > 0 && o.num_heads % o.num_kv_heads == 0, [&] {
+      return message(number("num_kv_heads", o.num_kv_heads), " must divide ", number("num_heads", o.num_heads));
+    });
     check(o.kdim >= 0 && o.vdim >= 0, [&] {
-      return number("kdim", o.kdim) + " and " + number("vdim", o.vdim) +
-             " must not be negative; 0 stands for embed_dim";
+      return message(number("kdim", o.kdim), " and ", number("vdim", o.vdim),
+                     " must not be negative; 0 stands for embed_dim");
     });
     if (o.kdim == 0) o.kdim = o.embed_dim;
     if (o.vdim == 0) o.vdim = o.embed_dim;
     check(o.dropout >= 0 && o.dropout <= 1,
-          [&] { return "dropout is " + to_string(o.dropout) + "; it must lie in [0, 1]"; });
+          [&] { return message("dropout is ", o.dropout, "; it must lie in [0, 1]"); });
     check(o.rotary_base >= 0 && std::isfinite(o.rotary_base),
-          [&] { return "rotary_base is " + to_string(o.rotary_base) + "; it must be positive, or 0 for none"; });
+          [&] { return message("rotary_base is ", o.rotary_base, "; it must be positive, or 0 for none"); });
     const Index head = o.embed_dim / o.num_heads;
     check(o.rotary_base == 0 ||
               (o.rotary_dim >= 0 && o.rotary_dim <= head && (o.rotary_dim ? o.rotary_dim : head) % 2 == 0),
           [&] {
-            return number("rotary_dim", o.rotary_dim) + " with a head_dim of " + to_string(head) +
-                   "; the numbers that turn must be even and at most head_dim";
+            return message(number("rotary_dim", o.rotary_dim), " with a head_dim of ", head,
+                           "; the numbers that turn must be even and at most head_dim");
           });
     return o;
   }
@@ -321,17 +322,14 @@ class MultiHeadAttention : public Layer<MultiHeadAttention<S, Score, Alignment>>
   }
   void check(const Variable<S, 3>& q, const Variable<S, 3>& k, const Variable<S, 3>& v) const {
     const auto check = [](const char* name, const Variable<S, 3>& x, bool ok, const auto& rule) {
-      require(ok, "multi_head_attention",
-              [&] { return std::string(name) + " has shape " + to_string(x.shape()) + "; " + rule(); });
+      require(ok, "multi_head_attention", [&] { return message(name, " has shape ", x.shape(), "; ", rule()); });
     };
-    check("query", q, q.dim(2) == embed(), [&] { return "its last axis must be embed_dim = " + to_string(embed()); });
+    check("query", q, q.dim(2) == embed(), [&] { return message("its last axis must be embed_dim = ", embed()); });
     check("key", k, k.dim(0) == q.dim(0) && k.dim(2) == options_.kdim, [&] {
-      return "batch must be that of query " + to_string(q.shape()) +
-             " and its last axis kdim = " + to_string(options_.kdim);
+      return message("batch must be that of query ", q.shape(), " and its last axis kdim = ", options_.kdim);
     });
     check("value", v, v.dim(0) == k.dim(0) && v.dim(1) == k.dim(1) && v.dim(2) == options_.vdim, [&] {
-      return "batch and length must be those of key " + to_string(k.shape()) +
-             " and its last axis vdim = " + to_string(options_.vdim);
+      return message("batch and length must be those of key ", k.shape(), " and its last axis vdim = ", options_.vdim);
     });
   }
   Variable<S, 3> output(const detail::AttentionResult<S>& r) const { return output(r.output); }

@@ -44,9 +44,8 @@ class SimPool : public Layer<SimPool<S>> {
   Variable<S, 2> forward(const Variable<S, 4>& x) const { return forward(detail::positions_of(x)); }
   Variable<S, 2> forward(const Variable<S, 3>& x) const {
     const Index batch = x.dim(0), length = x.dim(1), C = options_.channels, heads = options_.num_heads;
-    require(x.dim(2) == C && length > 0, "SimPool", [&] {
-      return "x has shape " + to_string(x.shape()) + "; it must have positions and, last, channels = " + to_string(C);
-    });
+    require(x.dim(2) == C && length > 0, "SimPool",
+            [&] { return message("x has shape ", x.shape(), "; it must have positions and, last, channels = ", C); });
     const auto n = norm_(x);
     auto query = q_(mean(x, {1}, keep_dims)).reshape(Shape<4>{batch, 1, heads, C / heads});
     auto key = k_(n).reshape(Shape<4>{batch, length, heads, C / heads});
@@ -69,11 +68,11 @@ class SimPool : public Layer<SimPool<S>> {
 
  private:
   static const SimPoolOptions& checked(const SimPoolOptions& o) {
-    require<OptionError>(
-        o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0 && o.gamma >= 0, "SimPool", [&] {
-          return "num_heads = " + to_string(o.num_heads) + " must divide channels = " + to_string(o.channels) +
-                 ", and gamma = " + to_string(o.gamma) + " not be below 0";
-        });
+    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.channels % o.num_heads == 0 && o.gamma >= 0, "SimPool",
+                         [&] {
+                           return message("num_heads = ", o.num_heads, " must divide channels = ", o.channels,
+                                          ", and gamma = ", o.gamma, " not be below 0");
+                         });
     return o;
   }
   static LayerNormOptions<1> norm(Index channels, double eps) {

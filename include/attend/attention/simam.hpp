@@ -22,13 +22,13 @@ struct SimAmOptions {
 class SimAm : public Layer<SimAm> {
  public:
   explicit SimAm(const SimAmOptions& options = {}) : lambda_(options.lambda) {
-    require<OptionError>(lambda_ > 0, "SimAm", [&] { return "lambda = " + to_string(lambda_) + " must be above 0"; });
+    require<OptionError>(lambda_ > 0, "SimAm", [&] { return message("lambda = ", lambda_, " must be above 0"); });
   }
   template <class S>
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const Index positions = x.dim(1) * x.dim(2);
     require(positions > 1, "SimAm",
-            [&] { return "x has shape " + to_string(x.shape()) + "; a variance needs at least two positions"; });
+            [&] { return message("x has shape ", x.shape(), "; a variance needs at least two positions"); });
     const auto distance = square(x - mean(x, {1, 2}, keep_dims));
     const auto variance = sum(distance, {1, 2}, keep_dims) / double(positions - 1);
     const auto gate = sigmoid(distance / ((variance + lambda_) * 4) + 0.5);

@@ -44,9 +44,8 @@ class TripletAttention : public Layer<TripletAttention<S>> {
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
-    require(x.dim(1) > 0 && x.dim(2) > 0 && x.dim(3) > 0, "TripletAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; there must be positions and channels to judge from";
-    });
+    require(x.dim(1) > 0 && x.dim(2) > 0 && x.dim(3) > 0, "TripletAttention",
+            [&] { return message("x has shape ", x.shape(), "; there must be positions and channels to judge from"); });
     const auto last = [](const auto& gate) { return gate.reshape(Shape<3>{gate.dim(0), gate.dim(1), gate.dim(2)}); };
     const auto over_rows = transpose(stack({max(x, {1}), mean(x, {1})}, 3), {0, 2, 1, 3});
     const auto columns = detail::of_columns(transpose(last(cw_(over_rows)), {0, 2, 1}));
@@ -68,7 +67,7 @@ class TripletAttention : public Layer<TripletAttention<S>> {
  private:
   static ConvNormActOptions convolution(const TripletAttentionOptions& o) {
     require<OptionError>(o.kernel_size > 0 && o.kernel_size % 2 == 1, "TripletAttention",
-                         [&] { return "kernel_size = " + to_string(o.kernel_size) + " must be odd and above 0"; });
+                         [&] { return message("kernel_size = ", o.kernel_size, " must be odd and above 0"); });
     ConvNormActOptions conv;
     conv.in_channels = 2, conv.out_channels = 1, conv.kernel_size = o.kernel_size;
     conv.activation = Activation::identity, conv.momentum = 0.01;

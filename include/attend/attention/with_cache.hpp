@@ -34,9 +34,8 @@ template <class S>
 std::vector<Index> new_positions(const char* name, const Variable<S, 3>& x, const KeyValueCache<S>& cache,
                                  const KeyLengths& lengths) {
   const Index batch = cache.options().batch;
-  require(x.dim(0) == batch, name, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its batch must be the cache's, " + to_string(batch);
-  });
+  require(x.dim(0) == batch, name,
+          [&] { return message("x has shape ", x.shape(), "; its batch must be the cache's, ", batch); });
   if (!lengths.get()) return std::vector<Index>(static_cast<std::size_t>(batch), x.dim(1));
   return *lengths.get();
 }
@@ -50,8 +49,8 @@ Variable<S, 4> append_and_attend(const char* name, const HeadView<S>& q, const H
   const Shape<4> keys{c.batch, q.shape()[1], c.num_heads, c.head_dim},
       values{c.batch, q.shape()[1], c.num_heads, c.value_dim};
   require(k.shape() == keys && v.shape() == values, name, [&] {
-    return "the layer makes keys " + to_string(k.shape()) + " and values " + to_string(v.shape()) +
-           "; the cache takes " + to_string(keys) + " and " + to_string(values);
+    return message("the layer makes keys ", k.shape(), " and values ", v.shape(), "; the cache takes ", keys, " and ",
+                   values);
   });
   CachedAttentionOptions options;
   options.window = window;

@@ -44,10 +44,8 @@ class Gradients {
   /// Of a parameter found by name, as a tensor of its rank.
   template <int R>
   Tensor<S, R> of(const ParameterData<S>& p) const {
-    require(p.shape().size() == static_cast<std::size_t>(R), "gradients", [&] {
-      return "the parameter has shape " + to_string(p.shape()) + "; a tensor of rank " + to_string(R) +
-             " was asked for";
-    });
+    require(p.shape().size() == static_cast<std::size_t>(R), "gradients",
+            [&] { return message("the parameter has shape ", p.shape(), "; a tensor of rank ", R, " was asked for"); });
     Shape<R> shape{};
     std::copy(p.shape().begin(), p.shape().end(), shape.begin());
     return tensor<R>(shape, find(p));

@@ -95,7 +95,7 @@ void match_shape(Out& y, const Shape<R>& shape) {
     if (shape_of(y) != shape) y.resize(shape);
   }
   require(shape_of(y) == shape, "into",
-          [&] { return "y has shape " + to_string(shape_of(y)) + "; the result has " + to_string(shape); });
+          [&] { return message("y has shape ", shape_of(y), "; the result has ", shape); });
 }
 /// Do the numbers of y and x lie apart?
 template <class Y, class X>

@@ -68,7 +68,7 @@ class Variable {
   template <std::size_t Q>
   Variable<S, static_cast<int>(Q)> reshape(const std::array<Index, Q>& shape) const {
     require(element_count(shape) == size(), "reshape",
-            [&] { return "x has shape " + to_string(shape_) + "; it cannot become " + to_string(shape); });
+            [&] { return message("x has shape ", shape_, "; it cannot become ", shape); });
     Variable<S, static_cast<int>(Q)> same(shape, buffer_, id_, link_);
     same.data_ = data_;
     return same;

@@ -101,7 +101,7 @@ auto parameter(Model& model, const std::string& name) {
   require<OptionError>(found != all.end(), "parameter", [&] {
     std::vector<std::string> names;
     for (const auto& p : all) names.push_back(p.name);
-    return "the model has no parameter named " + name + "; the nearest are " + detail::nearest_names(name, names);
+    return message("the model has no parameter named ", name, "; the nearest are ", detail::nearest_names(name, names));
   });
   return *found;
 }

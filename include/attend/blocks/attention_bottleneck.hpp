@@ -68,7 +68,7 @@ class AttentionBottleneck : public Layer<AttentionBottleneck<S>> {
  private:
   static const AttentionBottleneckOptions& checked(const AttentionBottleneckOptions& o) {
     require<OptionError>(o.drop_path >= 0 && o.drop_path <= 1, "AttentionBottleneck",
-                         [&] { return "drop_path = " + to_string(o.drop_path) + " must lie in [0, 1]"; });
+                         [&] { return message("drop_path = ", o.drop_path, " must lie in [0, 1]"); });
     return o;
   }
   static ConvNormActOptions conv(Index in, Index out, Index kernel_size, Index stride, Activation activation,

@@ -49,8 +49,7 @@ class AttentionCnnBlock : public Layer<AttentionCnnBlock<S>> {
  private:
   static const AttentionCnnBlockOptions& checked(const AttentionCnnBlockOptions& o) {
     require<OptionError>(o.kernel_size > 0 && o.kernel_size % 2 == 1 && o.pool >= 0, "AttentionCnnBlock", [&] {
-      return "kernel_size = " + to_string(o.kernel_size) + " must be odd and above 0, pool = " + to_string(o.pool) +
-             " not below";
+      return message("kernel_size = ", o.kernel_size, " must be odd and above 0, pool = ", o.pool, " not below");
     });
     return o;
   }

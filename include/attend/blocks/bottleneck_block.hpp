@@ -23,8 +23,8 @@ inline Index bottleneck_width(const char* block, const BottleneckBlockOptions& o
   const Index width =
       o.planes > 0 && o.base_width > 0 && o.groups > 0 && countable ? o.planes * o.base_width / 64 * o.groups : 0;
   require<OptionError>(width > 0, block, [&] {
-    return "planes = " + to_string(o.planes) + ", base_width = " + to_string(o.base_width) +
-           " and groups = " + to_string(o.groups) + " must be above 0 and leave inner channels";
+    return message("planes = ", o.planes, ", base_width = ", o.base_width, " and groups = ", o.groups,
+                   " must be above 0 and leave inner channels");
   });
   return width;
 }

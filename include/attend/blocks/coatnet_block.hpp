@@ -36,12 +36,11 @@ inline const CoAtNetBlockOptions& checked_coatnet(const char* block, const CoAtN
       o.in_channels > 0 && o.expansion > 0 &&
           (o.stride == 2 ? o.out_channels > 0 : o.stride == 1 && o.out_channels == o.in_channels),
       block, [&] {
-        return "stride = " + to_string(o.stride) + ", in_channels = " + to_string(o.in_channels) +
-               " and out_channels = " + to_string(o.out_channels) +
-               ": the stride must be 2, or 1 with equal channels; expansion = " + to_string(o.expansion) + " above 0";
+        return message("stride = ", o.stride, ", in_channels = ", o.in_channels, " and out_channels = ", o.out_channels,
+                       ": the stride must be 2, or 1 with equal channels; expansion = ", o.expansion, " above 0");
       });
   require<OptionError>(o.drop_path >= 0 && o.drop_path <= 1, block,
-                       [&] { return "drop_path = " + to_string(o.drop_path) + " must lie in [0, 1]"; });
+                       [&] { return message("drop_path = ", o.drop_path, " must lie in [0, 1]"); });
   return o;
 }
 /// The mean of 2x2 cells.

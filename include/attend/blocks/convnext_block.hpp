@@ -76,11 +76,11 @@ class ConvNeXtBlock : public Layer<ConvNeXtBlock<S>> {
   static const ConvNeXtBlockOptions& checked(const ConvNeXtBlockOptions& o) {
     require<OptionError>(o.channels > 0 && o.kernel_size > 0 && o.kernel_size % 2 == 1 && o.expansion > 0,
                          "ConvNeXtBlock", [&] {
-                           return "channels = " + to_string(o.channels) + " and expansion = " + to_string(o.expansion) +
-                                  " must be above 0, kernel_size = " + to_string(o.kernel_size) + " odd";
+                           return message("channels = ", o.channels, " and expansion = ", o.expansion,
+                                          " must be above 0, kernel_size = ", o.kernel_size, " odd");
                          });
     require<OptionError>(o.drop_path >= 0 && o.drop_path <= 1, "ConvNeXtBlock",
-                         [&] { return "drop_path = " + to_string(o.drop_path) + " must lie in [0, 1]"; });
+                         [&] { return message("drop_path = ", o.drop_path, " must lie in [0, 1]"); });
     return o;
   }
   static Conv2dOptions depthwise(const ConvNeXtBlockOptions& o) {

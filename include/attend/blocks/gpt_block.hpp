@@ -60,10 +60,10 @@ class GptAttention : public Layer<GptAttention<S>>, public WithCache<GptAttentio
  private:
   static const GptBlockOptions& checked(const GptBlockOptions& o) {
     require<OptionError>(o.num_heads > 0 && o.embed_dim > 0 && o.embed_dim % o.num_heads == 0, "GptAttention", [&] {
-      return "num_heads = " + to_string(o.num_heads) + " must divide embed_dim = " + to_string(o.embed_dim);
+      return message("num_heads = ", o.num_heads, " must divide embed_dim = ", o.embed_dim);
     });
     require<OptionError>(o.mlp_dim >= 0, "GptAttention", [&] {
-      return "mlp_dim = " + to_string(o.mlp_dim) + " must not be negative; 0 stands for 4 embed_dim";
+      return message("mlp_dim = ", o.mlp_dim, " must not be negative; 0 stands for 4 embed_dim");
     });
     return o;
   }

@@ -80,15 +80,13 @@ class InvertedResidual : public Layer<InvertedResidual<S>> {
     require<OptionError>(o.in_channels > 0 && o.out_channels > 0 && o.expanded_channels >= 0 && o.stride > 0 &&
                              o.kernel_size > 0 && o.kernel_size % 2 == 1 && o.squeeze_channels >= 0,
                          "InvertedResidual", [&] {
-                           return "in_channels = " + to_string(o.in_channels) +
-                                  ", out_channels = " + to_string(o.out_channels) +
-                                  " and stride = " + to_string(o.stride) +
-                                  " must be above 0, kernel_size = " + to_string(o.kernel_size) +
-                                  " odd, expanded_channels = " + to_string(o.expanded_channels) +
-                                  " and squeeze_channels = " + to_string(o.squeeze_channels) + " not below 0";
+                           return message("in_channels = ", o.in_channels, ", out_channels = ", o.out_channels,
+                                          " and stride = ", o.stride, " must be above 0, kernel_size = ", o.kernel_size,
+                                          " odd, expanded_channels = ", o.expanded_channels,
+                                          " and squeeze_channels = ", o.squeeze_channels, " not below 0");
                          });
     require<OptionError>(o.drop_path >= 0 && o.drop_path <= 1, "InvertedResidual",
-                         [&] { return "drop_path = " + to_string(o.drop_path) + " must lie in [0, 1]"; });
+                         [&] { return message("drop_path = ", o.drop_path, " must lie in [0, 1]"); });
     return o;
   }
   static Index width(const InvertedResidualOptions& o) {

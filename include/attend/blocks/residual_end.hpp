@@ -18,7 +18,7 @@ class ResidualEnd {
               Index stride, Index dilation, bool average, Rng& rng)
       : name_(name), activation_(activation), drop_path_(drop_path), attention_(std::move(attention)) {
     require<OptionError>(drop_path >= 0 && drop_path <= 1, name,
-                         [&] { return "drop_path = " + to_string(drop_path) + " must lie in [0, 1]"; });
+                         [&] { return message("drop_path = ", drop_path, " must lie in [0, 1]"); });
     if (stride != 1 || in != out) downsample_.emplace(in, out, stride, dilation, average, rng);
   }
   /// ShapeError if the attention changes the shape of the branch.
@@ -45,8 +45,7 @@ class ResidualEnd {
     if (const auto sum = attention_.plus(branch, added, relu)) return relu ? *sum : activate(*sum, activation_);
     const auto judged = attention_(branch);
     require(judged.shape() == branch.shape(), name_, [&] {
-      return "the attention's result has shape " + to_string(judged.shape()) + "; it must keep " +
-             to_string(branch.shape());
+      return message("the attention's result has shape ", judged.shape(), "; it must keep ", branch.shape());
     });
     return activate(drop_path(judged, drop_path_) + added, activation_);
   }

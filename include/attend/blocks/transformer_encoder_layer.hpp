@@ -23,8 +23,8 @@ struct TransformerLayerOptions {
 namespace detail {
 inline MultiHeadAttentionOptions transformer_attention(const char* name, const TransformerLayerOptions& o) {
   require<OptionError>(o.dim_feedforward > 0 && o.dropout >= 0 && o.dropout <= 1, name, [&] {
-    return "dim_feedforward = " + to_string(o.dim_feedforward) +
-           " must be above 0 and dropout = " + to_string(o.dropout) + " lie in [0, 1]";
+    return message("dim_feedforward = ", o.dim_feedforward, " must be above 0 and dropout = ", o.dropout,
+                   " lie in [0, 1]");
   });
   MultiHeadAttentionOptions attention;
   attention.embed_dim = o.embed_dim, attention.num_heads = o.num_heads, attention.dropout = o.dropout,

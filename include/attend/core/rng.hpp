@@ -35,13 +35,12 @@ class Rng {
   double normal() { return normal_at(next_++); }
   /// In [0, n), n up to 2^53.
   Index below(Index n) {
-    require<OptionError>(n > 0, "Rng::below", [&] { return "n is " + to_string(n) + "; it must be positive"; });
+    require<OptionError>(n > 0, "Rng::below", [&] { return message("n is ", n, "; it must be positive"); });
     return static_cast<Index>(uniform() * static_cast<double>(n));
   }
   /// 0 .. n - 1 in random order (Fisher-Yates, from the last down).
   std::vector<Index> permutation(Index n) {
-    require<OptionError>(n >= 0, "Rng::permutation",
-                         [&] { return "n is " + to_string(n) + "; it must not be negative"; });
+    require<OptionError>(n >= 0, "Rng::permutation", [&] { return message("n is ", n, "; it must not be negative"); });
     std::vector<Index> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), Index(0));
     for (std::size_t i = order.size(); i > 1; --i)

@@ -27,7 +27,7 @@ Index element_count(const Extents& shape) {
     empty = empty || extent == 0;
     if (fits && extent > 0) count *= extent;
   }
-  require(fits, "tensor", [&] { return "shape " + to_string(shape) + " is negative or too large"; });
+  require(fits, "tensor", [&] { return message("shape ", shape, " is negative or too large"); });
   return empty ? 0 : count;
 }
 
@@ -38,7 +38,7 @@ inline void check_sizes(const char* layer, std::initializer_list<std::pair<const
   constexpr Index limit = Index(1) << 30;
   for (const auto& [name, size] : sizes)
     require<OptionError>(size < limit && size > -limit, layer, [&, name = name, size = size] {
-      return std::string(name) + " = " + to_string(size) + " is too large; it must be below 2^30";
+      return message(name, " = ", size, " is too large; it must be below 2^30");
     });
 }
 }  // namespace detail

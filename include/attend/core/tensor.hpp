@@ -38,8 +38,7 @@ auto rows(T& tensor, Index first, Index count) {
   using Traits = TensorTraits<std::remove_const_t<T>>;
   auto shape = shape_of(tensor);
   require(first >= 0 && count >= 0 && first <= shape[0] && count <= shape[0] - first, "rows", [&] {
-    return "x has shape " + to_string(shape) + "; " + to_string(count) + " rows from row " + to_string(first) +
-           " on are not all in it";
+    return message("x has shape ", shape, "; ", count, " rows from row ", first, " on are not all in it");
   });
   const Index row = shape[0] == 0 ? 0 : tensor.size() / shape[0];
   shape[0] = count;

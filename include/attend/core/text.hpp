@@ -1,8 +1,10 @@
 #pragma once
 /// Numbers and shapes as texts, for errors, names and tables. Most are errors that never come, and there are hundreds: all
 /// that makes a text is compiled for size.
+#include <initializer_list>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "attend/core/inline.hpp"
@@ -35,6 +37,42 @@ std::string to_string(N number) {
 template <class Extents, std::enable_if_t<!std::is_arithmetic_v<Extents>, int> = 0>
 std::string to_string(const Extents& shape) {
   return detail::text_of(std::data(shape), std::size(shape));
+}
+
+namespace detail {
+
+struct TextPart {
+  const void* value;
+  void (*append)(std::string& text, const void* value);
+};
+template <class T>
+ATTEND_COLD void append_part(std::string& text, const void* value) {
+  if constexpr (std::is_same_v<T, char[]>)
+    text += static_cast<const char*>(value);
+  else if constexpr (std::is_same_v<T, char> || std::is_convertible_v<const T&, std::string_view>)
+    text += *static_cast<const T*>(value);
+  else
+    text += to_string(*static_cast<const T*>(value));
+}
+template <class T>
+TextPart text_part(const T& value) {
+  if constexpr (std::is_convertible_v<const T&, const char*>)
+    return {static_cast<const char*>(value), &append_part<char[]>};
+  else
+    return {&value, &append_part<T>};
+}
+ATTEND_COLD inline std::string join_parts(std::initializer_list<TextPart> parts) {
+  std::string text;
+  for (const TextPart& part : parts) part.append(text, part.value);
+  return text;
+}
+
+}  // namespace detail
+
+/// One text of many parts: texts, and what to_string takes.
+template <class... Parts>
+ATTEND_INLINE std::string message(const Parts&... parts) {
+  return detail::join_parts({detail::text_part(parts)...});
 }
 
 ATTEND_END

@@ -283,7 +283,7 @@ inline int num_threads() { return detail::Threads::wanted(); }
 
 /// From the next loop on, exactly `n` threads, the caller included; 1 starts none. Safe from any thread.
 inline void set_num_threads(int n) {
-  require<OptionError>(n >= 1, "set_num_threads", [&] { return "n is " + to_string(n) + "; it must be 1 or more"; });
+  require<OptionError>(n >= 1, "set_num_threads", [&] { return message("n is ", n, "; it must be 1 or more"); });
   detail::Threads::want(n);
 }
 

@@ -77,10 +77,9 @@ inline Tensor<float, 3> normalised(const Tensor<float, 3>& map) {
 inline Tensor<float, 3> upsampled(const Tensor<float, 3>& map, Index height, Index width) {
   const Index h = map.dimension(1), w = map.dimension(2);
   require(h > 0 && w > 0, "upsampled",
-          [&] { return "map has shape " + to_string(shape_of(map)) + "; it must not be empty"; });
-  require<OptionError>(height >= 0 && width >= 0, "upsampled", [&] {
-    return "the result would have " + to_string(height) + " x " + to_string(width) + " values";
-  });
+          [&] { return message("map has shape ", shape_of(map), "; it must not be empty"); });
+  require<OptionError>(height >= 0 && width >= 0, "upsampled",
+                       [&] { return message("the result would have ", height, " x ", width, " values"); });
   Tensor<float, 3> result(map.dimension(0), height, width);
   struct Place {
     Index low, high;
@@ -116,9 +115,8 @@ struct OverlayOptions {
 /// The map as a picture of its own, `height` x `width` (0: one pixel per value).
 inline Picture heat_picture(const Tensor<float, 3>& map, Index height = 0, Index width = 0,
                             const OverlayOptions& o = {}) {
-  require<OptionError>(o.index >= 0 && o.index < map.dimension(0), "heat_picture", [&] {
-    return "image " + to_string(o.index) + " was asked for; map has shape " + to_string(shape_of(map));
-  });
+  require<OptionError>(o.index >= 0 && o.index < map.dimension(0), "heat_picture",
+                       [&] { return message("image ", o.index, " was asked for; map has shape ", shape_of(map)); });
   Tensor<float, 3> one(1, map.dimension(1), map.dimension(2));
   std::copy_n(map.data() + o.index * one.size(), one.size(), one.data());
   if (o.normalise) one = normalised(one);
@@ -138,8 +136,8 @@ inline Picture heat_picture(const Tensor<float, 3>& map, Index height = 0, Index
 template <class T>
 Picture overlay(const T& image, const Tensor<float, 3>& map, const OverlayOptions& o = {}) {
   require<OptionError>(o.magnify > 0 && o.index >= 0 && o.index < map.dimension(0), "overlay", [&] {
-    return "magnify = " + to_string(o.magnify) + " must be above 0, index = " + to_string(o.index) +
-           " within map's shape " + to_string(shape_of(map));
+    return message("magnify = ", o.magnify, " must be above 0, index = ", o.index, " within map's shape ",
+                   shape_of(map));
   });
   Picture picture = magnified(picture_of(image, TensorTraits<T>::rank == 4 ? o.index : 0), o.magnify);
   Tensor<float, 3> one(1, map.dimension(1), map.dimension(2));

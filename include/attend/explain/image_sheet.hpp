@@ -22,9 +22,9 @@ inline Picture image_sheet(const std::vector<Picture>& pictures, const std::vect
   require<OptionError>(
       !pictures.empty() && o.columns > 0 && o.spacing >= 0 && o.text_scale > 0 && captions.size() <= pictures.size(),
       "image_sheet", [&] {
-        return to_string(pictures.size()) + " pictures, " + to_string(captions.size()) + " captions, " +
-               to_string(o.columns) + " columns, spacing " + to_string(o.spacing) + ", text_scale " +
-               to_string(o.text_scale) + "; there must be pictures, no more captions than these, and columns";
+        return message(pictures.size(), " pictures, ", captions.size(), " captions, ", o.columns, " columns, spacing ",
+                       o.spacing, ", text_scale ", o.text_scale,
+                       "; there must be pictures, no more captions than these, and columns");
       });
   const auto lines_of = [](const std::string& text) {
     std::vector<std::string> lines{""};
@@ -38,7 +38,7 @@ inline Picture image_sheet(const std::vector<Picture>& pictures, const std::vect
   Index cell_height = 0, cell_width = 0, lines = 0;
   for (const Picture& p : pictures) {
     require(p.dimension(2) == 3, "image_sheet",
-            [&] { return "picture has shape " + to_string(shape_of(p)) + "; it must be RGB (see picture_of)"; });
+            [&] { return message("picture has shape ", shape_of(p), "; it must be RGB (see picture_of)"); });
     cell_height = std::max(cell_height, p.dimension(0)), cell_width = std::max(cell_width, p.dimension(1));
   }
   for (const std::string& caption : captions)
@@ -54,7 +54,7 @@ inline Picture image_sheet(const std::vector<Picture>& pictures, const std::vect
   const auto fitted = [&](std::string text, Index room, Index dot) {
     if (BitmapFont::extent(text) * dot <= room) return text;
     while (!text.empty() && BitmapFont::extent(text + "..") * dot > room) text.pop_back();
-    return text + "..";
+    return message(text, "..");
   };
   TextOptions text = o.text;
   text.upwards = false;

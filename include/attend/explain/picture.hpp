@@ -16,8 +16,7 @@ struct Colour {
 
 inline Picture blank_picture(Index height, Index width, Colour colour = {255, 255, 255}) {
   require<OptionError>(height > 0 && width > 0 && height < 1 << 20 && width < 1 << 20, "picture", [&] {
-    return "a picture of " + to_string(height) + " x " + to_string(width) +
-           " pixels; each must be above 0 and below 2^20";
+    return message("a picture of ", height, " x ", width, " pixels; each must be above 0 and below 2^20");
   });
   Picture picture(height, width, 3);
   for (Index i = 0; i < height * width; ++i) {
@@ -113,10 +112,9 @@ Picture picture_of(const T& image, Index index = 0) {
   const Index batch = rank == 4 ? shape[0] : 1, height = shape[rank - 3], width = shape[rank - 2],
               channels = shape[rank - 1];
   require(channels == 1 || channels >= 3, "picture_of",
-          [&] { return "image has shape " + to_string(shape) + "; it must have 1 channel, or 3 and more"; });
-  require<OptionError>(index >= 0 && index < batch, "picture_of", [&] {
-    return "image " + to_string(index) + " was asked for; image has shape " + to_string(shape);
-  });
+          [&] { return message("image has shape ", shape, "; it must have 1 channel, or 3 and more"); });
+  require<OptionError>(index >= 0 && index < batch, "picture_of",
+                       [&] { return message("image ", index, " was asked for; image has shape ", shape); });
   Picture picture = blank_picture(height, width);
   const S* from = image.data() + index * height * width * channels;
   double low = 0, high = 1;

@@ -71,13 +71,13 @@ inline Picture line_plot(const std::vector<Curve>& curves, const PlotOptions& o 
   const auto extent = [&](const std::string& text) { return BitmapFont::extent(text) * scale; };
   require<OptionError>(o.text_scale > 0 && o.text_scale < 100 && o.width >= 120 * scale && o.height >= 80 * scale,
                        "line_plot", [&] {
-                         return "width = " + to_string(o.width) + " and height = " + to_string(o.height) +
-                                " must be at least " + to_string(120 * scale) + " and " + to_string(80 * scale);
+                         return message("width = ", o.width, " and height = ", o.height, " must be at least ",
+                                        120 * scale, " and ", 80 * scale);
                        });
   detail::PlotRange xs, ys;
   for (const Curve& curve : curves) {
     require<OptionError>(curve.x.empty() || curve.x.size() == curve.y.size(), "line_plot", [&] {
-      return "curve " + curve.name + " has " + to_string(curve.x.size()) + " x for " + to_string(curve.y.size()) + " y";
+      return message("curve ", curve.name, " has ", curve.x.size(), " x for ", curve.y.size(), " y");
     });
     for (std::size_t i = 0; i < curve.y.size(); ++i) {
       if (!std::isfinite(curve.y[i])) continue;
@@ -202,8 +202,8 @@ Picture confusion_picture(const T& counts, const std::vector<std::string>& names
   require(classes > 0 && classes <= 200 && shape[1] == classes &&
               (names.empty() || static_cast<Index>(names.size()) == classes),
           "confusion_picture", [&] {
-            return "counts has shape " + to_string(shape) + " and " + to_string(names.size()) +
-                   " names; it must be square, with a name for each class or none";
+            return message("counts has shape ", shape, " and ", names.size(),
+                           " names; it must be square, with a name for each class or none");
           });
   constexpr int scale = 2;
   constexpr Index cell = 42, gap = 8;

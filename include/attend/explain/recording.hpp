@@ -56,7 +56,7 @@ inline const Recording::Entry& Recording::find_recorded(const char* operation, c
     if (e.name == names[0] && fits(e)) calls.push_back(&e);
   const auto count = static_cast<Index>(calls.size());
   require<OptionError>(call >= -1 && call < count, operation, [&] {
-    return "call " + to_string(call) + " of \"" + name + "\" was asked for; " + to_string(count) + " were recorded";
+    return message("call ", call, " of \"", name, "\" was asked for; ", count, " were recorded");
   });
   return *calls[static_cast<std::size_t>(call < 0 ? count - 1 : call)];
 }
@@ -93,13 +93,11 @@ inline Tensor<float, 3> Recording::map(const std::string& name, const MapOptions
   require<OptionError>(
       o.prefix_tokens >= 0 && height > 0 && width > 0 && height <= grid && width <= grid && height * width == grid,
       "map", [&] {
-        return entry.name + " has shape " + to_string(shape) + ": its " + to_string(keys) + " keys without " +
-               to_string(o.prefix_tokens) + " prefix tokens are no grid of " + to_string(height) + " x " +
-               to_string(width);
+        return message(entry.name, " has shape ", shape, ": its ", keys, " keys without ", o.prefix_tokens,
+                       " prefix tokens are no grid of ", height, " x ", width);
       });
   require<OptionError>(o.head >= -1 && o.head < heads && o.query >= -1 && o.query < queries, "map", [&] {
-    return entry.name + " has shape " + to_string(shape) + "; it has no head " + to_string(o.head) + " or no query " +
-           to_string(o.query);
+    return message(entry.name, " has shape ", shape, "; it has no head ", o.head, " or no query ", o.query);
   });
   const Index first_head = std::max<Index>(o.head, 0), end_head = o.head < 0 ? heads : o.head + 1;
   const Index first_query = std::max<Index>(o.query, 0), end_query = o.query < 0 ? queries : o.query + 1;

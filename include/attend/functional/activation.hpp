@@ -74,8 +74,7 @@ Variable<S, R> tanh(const Variable<S, R>& x) {
 /// torch.nn.functional.softplus
 template <class S, int R>
 Variable<S, R> softplus(const Variable<S, R>& x, double beta = 1, double threshold = 20) {
-  require<OptionError>(beta > 0, "softplus",
-                       [&] { return "beta is " + to_string(beta) + "; it must be greater than 0"; });
+  require<OptionError>(beta > 0, "softplus", [&] { return message("beta is ", beta, "; it must be greater than 0"); });
   return elementwise("softplus", x, activation::Softplus{beta, threshold});
 }
 

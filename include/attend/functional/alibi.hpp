@@ -11,7 +11,7 @@ ATTEND_BEGIN
 /// the next larger. Throws OptionError unless num_heads > 0.
 inline std::vector<double> alibi_slopes(Index num_heads) {
   require<OptionError>(num_heads > 0, "alibi_slopes",
-                       [&] { return "num_heads = " + to_string(num_heads) + " must be above 0"; });
+                       [&] { return message("num_heads = ", num_heads, " must be above 0"); });
   const auto power_of_two = [](Index n) {
     std::vector<double> slopes;
     for (Index i = 1; i <= n; ++i) slopes.push_back(std::exp2(-8.0 * double(i) / double(n)));
@@ -32,9 +32,8 @@ inline std::vector<double> alibi_slopes(Index num_heads) {
 /// with a cache.
 template <class S>
 Tensor<S, 4> alibi_bias(Index num_heads, Index queries, Index keys, Index query_offset = 0) {
-  require<OptionError>(queries >= 0 && keys >= 0, "alibi_bias", [&] {
-    return "queries = " + to_string(queries) + " and keys = " + to_string(keys) + " must not be negative";
-  });
+  require<OptionError>(queries >= 0 && keys >= 0, "alibi_bias",
+                       [&] { return message("queries = ", queries, " and keys = ", keys, " must not be negative"); });
   const auto slopes = alibi_slopes(num_heads);
   element_count(Shape<4>{1, num_heads, queries, keys});
   Tensor<S, 4> bias(1, num_heads, queries, keys);

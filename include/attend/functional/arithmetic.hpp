@@ -18,8 +18,7 @@ Variable<S, R> broadcast(const char* name, const Variable<S, R>& a, const Variab
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const Index m = a.shape()[i], n = b.shape()[i];
     op.require(m == n || m == 1 || n == 1, [&] {
-      return "b has shape " + to_string(b.shape()) + "; axis " + to_string(i) + " must be " + to_string(m) +
-             ", as in a's " + to_string(a.shape()) + ", or 1";
+      return message("b has shape ", b.shape(), "; axis ", i, " must be ", m, ", as in a's ", a.shape(), ", or 1");
     });
     shape[i] = m == 1 ? n : m;
   }
@@ -116,7 +115,7 @@ template <class S, int R>
 Variable<S, 0> dot(const Variable<S, R>& a, const Variable<S, R>& b) {
   Operation<S> op("dot", a, b);
   op.require(a.shape() == b.shape(),
-             [&] { return "b has shape " + to_string(b.shape()) + "; it must equal a's " + to_string(a.shape()); });
+             [&] { return message("b has shape ", b.shape(), "; it must equal a's ", a.shape()); });
   const auto y = op.result(Shape<0>{});
   *op.data(y) = inner_product(a.size(), a.data(), b.data());
   if (op.records()) {

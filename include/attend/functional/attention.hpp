@@ -35,26 +35,24 @@ template <class S>
 Shape<4> check_attention(const char* name, const Shape<4>& q, const Shape<4>& k, const Shape<4>& v,
                          const Variable<S, 4>* bias, Index appended = 0) {
   const auto check = [&](bool ok, const char* argument, const Shape<4>& shape, const auto& rule) {
-    attend::require(ok, name, [&] { return std::string(argument) + " has shape " + to_string(shape) + "; " + rule(); });
+    attend::require(ok, name, [&] { return message(argument, " has shape ", shape, "; ", rule()); });
   };
   check(q[2] > 0 && q[3] > 0, "query", q, [] { return std::string("heads and head_dim must be at least 1"); });
   check(k[0] == q[0] && k[3] == q[3], "key", k, [&] {
-    return "batch and head_dim must be those of query " + to_string(q) + ": (" + to_string(q[0]) +
-           ", keys, key heads, " + to_string(q[3]) + ")";
+    return message("batch and head_dim must be those of query ", q, ": (", q[0], ", keys, key heads, ", q[3], ")");
   });
-  check(k[2] > 0 && q[2] % k[2] == 0, "key", k, [&] {
-    return "its heads, " + to_string(k[2]) + ", must divide the " + to_string(q[2]) + " heads of query " + to_string(q);
-  });
+  check(k[2] > 0 && q[2] % k[2] == 0, "key", k,
+        [&] { return message("its heads, ", k[2], ", must divide the ", q[2], " heads of query ", q); });
   check(v[0] == k[0] && v[1] == k[1] && v[2] == k[2], "value", v, [&] {
-    return "batch, length and heads must be those of key " + to_string(k) + ": (" + to_string(k[0]) + ", " +
-           to_string(k[1]) + ", " + to_string(k[2]) + ", value dim)";
+    return message("batch, length and heads must be those of key ", k, ": (", k[0], ", ", k[1], ", ", k[2],
+                   ", value dim)");
   });
   check(v[3] > 0, "value", v, [] { return std::string("its last axis must be at least 1"); });
   if (bias) {
     const Shape<4> full{q[0], q[2], q[1], k[1] - appended};
     for (std::size_t i = 0; i < 4; ++i)
       check(bias->shape()[i] == 1 || bias->shape()[i] == full[i], "bias", bias->shape(),
-            [&] { return "each axis must be 1 or that of the scores " + to_string(full); });
+            [&] { return message("each axis must be 1 or that of the scores ", full); });
   }
   return {q[0], q[2], q[1], k[1]};
 }
@@ -194,7 +192,7 @@ AttentionResult<S> scaled_dot_product(const Variable<S, 4>& q, const Variable<S,
   const auto scores = check_attention(name, q.shape(), k.shape(), v.shape(), bias);
   check_probability(name, o.dropout, "dropout");
   attend::require<OptionError>(std::isfinite(o.scale), name,
-                               [&] { return "scale is " + to_string(o.scale) + "; it must be finite"; });
+                               [&] { return message("scale is ", o.scale, "; it must be finite"); });
   const double scale = o.scale == 0 ? 1 / std::sqrt(static_cast<double>(q.dim(3))) : o.scale;
   return fused_attention<S>(name, q, k, v, bias, MayAttend(name, o.masks(), scores), scale, o.dropout, weights_wanted,
                             modifier, ask(name, scores));

@@ -140,13 +140,12 @@ class MayAttend {
     set_diagonal(operation, masks, queries, keys);
     if (const auto* lengths = lengths_.get()) {
       require(static_cast<Index>(lengths->size()) == batch, operation, [&] {
-        return "keys has shape (" + to_string(lengths->size()) + "); it must hold one length per sample: (" +
-               to_string(batch) + ")";
+        return message("keys has shape (", lengths->size(), "); it must hold one length per sample: (", batch, ")");
       });
       for (std::size_t b = 0; b < lengths->size(); ++b)
         require((*lengths)[b] >= 0 && (*lengths)[b] <= keys, operation, [&] {
-          return "keys holds " + to_string((*lengths)[b]) + " for sample " + to_string(b) +
-                 "; lengths must lie in [0, " + to_string(keys) + "], the number of keys";
+          return message("keys holds ", (*lengths)[b], " for sample ", b, "; lengths must lie in [0, ", keys,
+                         "], the number of keys");
         });
       mask_.lengths = lengths->data();
     }
@@ -154,8 +153,7 @@ class MayAttend {
       const Shape<4> full{batch, scores[1], queries, keys};
       for (std::size_t i = 0; i < 4; ++i) {
         require(allowed.shape[i] == 1 || allowed.shape[i] == full[i], operation, [&] {
-          return "mask has shape " + to_string(allowed.shape) + "; each axis must be 1 or that of the scores " +
-                 to_string(full);
+          return message("mask has shape ", allowed.shape, "; each axis must be 1 or that of the scores ", full);
         });
         mask_.allowed_stride[i] = allowed.stride(i);
       }
@@ -163,8 +161,8 @@ class MayAttend {
     }
     if (const auto& ignored = ignored_.get()) {
       require((ignored.shape[0] == 1 || ignored.shape[0] == batch) && ignored.shape[1] == keys, operation, [&] {
-        return "padding has shape " + to_string(ignored.shape) + "; it must be " + to_string(Shape<2>{batch, keys}) +
-               " or " + to_string(Shape<2>{1, keys}) + ", one entry per key";
+        return message("padding has shape ", ignored.shape, "; it must be ", Shape<2>{batch, keys}, " or ",
+                       Shape<2>{1, keys}, ", one entry per key");
       });
       mask_.ignored_stride = {ignored.stride(0), ignored.stride(1)};
       mask_.ignored = ignored.values.get();
@@ -180,16 +178,16 @@ class MayAttend {
     const auto corner = masks.causal.corner();
     const auto [left, right] = masks.window;
     const bool windowed = left != Window::unlimited || right != Window::unlimited;
-    const auto lengths = [&] { return to_string(queries) + " queries and " + to_string(keys) + " keys"; };
+    const auto lengths = [&] { return message(queries, " queries and ", keys, " keys"); };
     require<OptionError>(left >= 0 && right >= 0, operation, [&, left = left, right = right] {
-      return "window is {" + to_string(left) + ", " + to_string(right) + "}; both sides must be 0 or more";
+      return message("window is {", left, ", ", right, "}; both sides must be 0 or more");
     });
     require<OptionError>(corner != Causal::equal_lengths || queries == keys, operation, [&] {
-      return "causal = true with " + lengths() + "; choose Causal::top_left or Causal::bottom_right";
+      return message("causal = true with ", lengths(), "; choose Causal::top_left or Causal::bottom_right");
     });
     require<OptionError>(!windowed || corner != Causal::none || queries == keys, operation, [&] {
-      return "window with " + lengths() +
-             "; say by causal = Causal::top_left or Causal::bottom_right where positions start";
+      return message("window with ", lengths(),
+                     "; say by causal = Causal::top_left or Causal::bottom_right where positions start");
     });
     const Index start = corner == Causal::bottom_right ? keys - queries : 0;
     if (windowed) {

@@ -22,10 +22,10 @@ inline Shape<4> broadcast_strides(const Shape<4>& shape) {
 template <class S>
 AttentionProblem<S> score_problem(const Operation<S>& op, const Variable<S, 4>& q, const Variable<S, 4>& k, S scale) {
   op.require(q.dim(2) > 0 && q.dim(3) > 0,
-             [&] { return "query has shape " + to_string(q.shape()) + "; heads and head_dim must be at least 1"; });
+             [&] { return message("query has shape ", q.shape(), "; heads and head_dim must be at least 1"); });
   op.require(k.dim(0) == q.dim(0) && k.dim(3) == q.dim(3) && k.dim(2) > 0 && q.dim(2) % k.dim(2) == 0, [&] {
-    return "key has shape " + to_string(k.shape()) + "; batch and head_dim must be those of query " +
-           to_string(q.shape()) + " and its heads divide query's";
+    return message("key has shape ", k.shape(), "; batch and head_dim must be those of query ", q.shape(),
+                   " and its heads divide query's");
   });
   AttentionProblem<S> p;
   p.batch = q.dim(0), p.queries = q.dim(1), p.keys = k.dim(1), p.heads = q.dim(2), p.key_heads = k.dim(2),
@@ -64,8 +64,7 @@ Variable<S, 4> additive_scores(const Variable<S, 4>& q, const Variable<S, 4>& k,
   Operation<S> op("additive_scores", q, k, v);
   const auto p = detail::score_problem(op, q, k, S(1));
   op.require(v.dim(0) == p.dim, [&] {
-    return "v has shape " + to_string(v.shape()) + "; it must be (" + to_string(p.dim) + "), the head_dim of query " +
-           to_string(q.shape());
+    return message("v has shape ", v.shape(), "; it must be (", p.dim, "), the head_dim of query ", q.shape());
   });
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries, p.keys});
   MultiplyAdds::add(y.size(), p.dim);
@@ -88,8 +87,7 @@ Variable<S, 4> add_bias(const Variable<S, 4>& scores, const Variable<S, 4>& bias
   const Shape<4> full{scores.dim(0), scores.dim(1), scores.dim(2), scores.dim(3) - appended};
   for (std::size_t i = 0; i < 4; ++i)
     op.require(bias.shape()[i] == 1 || bias.shape()[i] == full[i], [&] {
-      return "bias has shape " + to_string(bias.shape()) + "; each axis must be 1 or that of the scores " +
-             to_string(full);
+      return message("bias has shape ", bias.shape(), "; each axis must be 1 or that of the scores ", full);
     });
   AttentionProblem<S> p;
   p.batch = scores.dim(0), p.heads = scores.dim(1), p.queries = scores.dim(2), p.keys = scores.dim(3),
@@ -113,8 +111,7 @@ template <class S>
 Variable<S, 4> masked_softmax(const Variable<S, 4>& scores, const MayAttend& may_attend) {
   Operation<S> op("masked_softmax", scores);
   op.require(scores.shape() == may_attend.scores(), [&] {
-    return "scores has shape " + to_string(scores.shape()) + "; the masks are made for " +
-           to_string(may_attend.scores());
+    return message("scores has shape ", scores.shape(), "; the masks are made for ", may_attend.scores());
   });
   const auto y = op.result(scores.shape());
   masked_softmax_forward(scores.dim(0), scores.dim(1), scores.dim(2), scores.dim(3), may_attend.kernel(), scores.data(),
@@ -136,8 +133,8 @@ Variable<S, 4> weighted_sum(const Variable<S, 4>& weights, const HeadView<S>& va
   const auto shape = value.shape();
   op.require(
       shape[0] == weights.dim(0) && shape[1] == weights.dim(3) && shape[2] > 0 && weights.dim(1) % shape[2] == 0, [&] {
-        return "value has shape " + to_string(shape) +
-               "; batch, length and heads must fit weights (batch, heads, queries, keys) " + to_string(weights.shape());
+        return message("value has shape ", shape,
+                       "; batch, length and heads must fit weights (batch, heads, queries, keys) ", weights.shape());
       });
   AttentionProblem<S> p;
   p.batch = weights.dim(0), p.heads = weights.dim(1), p.queries = weights.dim(2), p.keys = weights.dim(3);

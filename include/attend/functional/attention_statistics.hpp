@@ -80,14 +80,12 @@ class AttentionStatisticsResult {
                        const AttentionStatisticsRequest& request) {
     const Index keys = scores[3], most = std::max<Index>(1, keys);
     require<OptionError>(request.top_keys >= 0 && request.top_keys <= most, name, [&] {
-      return "top_keys is " + to_string(request.top_keys) + "; it must lie in [0, " + to_string(most) +
-             "]: there are " + to_string(keys) + " keys";
+      return message("top_keys is ", request.top_keys, "; it must lie in [0, ", most, "]: there are ", keys, " keys");
     });
     if (const auto& set = request.inside.get())
       require((set.shape[0] == 1 || set.shape[0] == scores[0]) && set.shape[1] == keys - appended, name, [&] {
-        return "inside has shape " + to_string(set.shape) + "; it must be " +
-               to_string(Shape<2>{scores[0], keys - appended}) + " or " + to_string(Shape<2>{1, keys - appended}) +
-               ", one entry per key";
+        return message("inside has shape ", set.shape, "; it must be ", Shape<2>{scores[0], keys - appended}, " or ",
+                       Shape<2>{1, keys - appended}, ", one entry per key");
       });
     return request.top_keys;
   }

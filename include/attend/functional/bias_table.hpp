@@ -22,12 +22,11 @@ Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const std::shared_pt
   require<OptionError>(index != nullptr, "bias_from_table", [] { return "index is null; it must name rows"; });
   const Index heads = table.dim(1), pairs = element_count(Shape<2>{index->queries, index->keys});
   op.require(Index(index->rows.size()) == pairs, [&] {
-    return "index has " + to_string(index->rows.size()) + " entries; it must have queries * keys = " + to_string(pairs);
+    return message("index has ", index->rows.size(), " entries; it must have queries * keys = ", pairs);
   });
   for (const Index row : index->rows)
-    op.require(row >= 0 && row < table.dim(0), [&] {
-      return "table has shape " + to_string(table.shape()) + "; the index asks for row " + to_string(row);
-    });
+    op.require(row >= 0 && row < table.dim(0),
+               [&] { return message("table has shape ", table.shape(), "; the index asks for row ", row); });
   const auto bias = op.result(Shape<4>{1, heads, index->queries, index->keys});
   for (Index h = 0; h < heads; ++h)
     for (Index p = 0; p < pairs; ++p)
@@ -49,8 +48,8 @@ Variable<S, 4> add_relative_bias(const Variable<S, 4>& scores, const Variable<S,
   auto expected = scores.shape();
   expected[0] = 1;
   require(bias.shape() == expected, "add_relative_bias", [&] {
-    return "scores has shape " + to_string(scores.shape()) + "; its bias must have shape " + to_string(expected) +
-           ", not " + to_string(bias.shape());
+    return message("scores has shape ", scores.shape(), "; its bias must have shape ", expected, ", not ",
+                   bias.shape());
   });
   return scores + bias;
 }

@@ -50,8 +50,8 @@ Variable<S, R> concat(const std::vector<Variable<S, R>>& values, int axis) {
     Shape<R> other = v.shape();
     other[a] = shape[a];
     op.require(other == shape, [&] {
-      return "a value has shape " + to_string(v.shape()) + "; but for axis " + to_string(a) +
-             " it must equal the first value's " + to_string(values.front().shape());
+      return message("a value has shape ", v.shape(), "; but for axis ", a, " it must equal the first value's ",
+                     values.front().shape());
     });
     shape[a] += v.shape()[a];
   }
@@ -75,8 +75,8 @@ template <class S, int R>
 Variable<S, R + 1> stack(const std::vector<Variable<S, R>>& values, int axis) {
   detail::require_values("stack", values);
   require(axis >= -R - 1 && axis <= R, "stack", [&] {
-    return "the values have shape " + to_string(values.front().shape()) + "; the new axis must lie in [" +
-           to_string(-R - 1) + ", " + to_string(R) + "], but is " + to_string(axis);
+    return message("the values have shape ", values.front().shape(), "; the new axis must lie in [", -R - 1, ", ", R,
+                   "], but is ", axis);
   });
   const auto a = static_cast<std::size_t>(axis < 0 ? axis + R + 1 : axis);
   Shape<R + 1> one{};
@@ -85,8 +85,7 @@ Variable<S, R + 1> stack(const std::vector<Variable<S, R>>& values, int axis) {
   std::vector<Variable<S, R + 1>> thick;
   for (const auto& v : values) {
     require(v.shape() == values.front().shape(), "stack", [&] {
-      return "a value has shape " + to_string(v.shape()) + "; it must equal the first value's " +
-             to_string(values.front().shape());
+      return message("a value has shape ", v.shape(), "; it must equal the first value's ", values.front().shape());
     });
     thick.push_back(v.reshape(one));
   }
@@ -107,8 +106,8 @@ Variable<S, R + 1> pad_sequences(const std::vector<Variable<S, R>>& sequences, d
   shape[0] = static_cast<Index>(sequences.size());
   for (const auto& v : sequences) {
     require(std::equal(v.shape().begin() + 1, v.shape().end(), shape.begin() + 2), "pad_sequences", [&] {
-      return "a sequence has shape " + to_string(v.shape()) + "; but for its length it must equal the first one's " +
-             to_string(sequences.front().shape());
+      return message("a sequence has shape ", v.shape(), "; but for its length it must equal the first one's ",
+                     sequences.front().shape());
     });
     shape[1] = std::max(shape[1], v.dim(0));
   }

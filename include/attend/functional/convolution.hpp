@@ -35,8 +35,7 @@ inline void check_convolution(const char* name, const Pair& kernel, const Pair& 
                               const Pair& dilation, Index groups) {
   const auto at_least = [&](Index low, const Pair& given, const char* what) {
     attend::require<OptionError>(window_options_between(low, given), name, [&] {
-      return std::string(what) + " is " + to_string(given) + "; both must be at least " + to_string(low) +
-             " (and below 2^30)";
+      return message(what, " is ", given, "; both must be at least ", low, " (and below 2^30)");
     });
   };
   at_least(1, kernel, "kernel_size");
@@ -44,21 +43,20 @@ inline void check_convolution(const char* name, const Pair& kernel, const Pair& 
   at_least(0, padding.cells(), "padding");
   at_least(1, dilation, "dilation");
   attend::require<OptionError>(groups >= 1, name,
-                               [&] { return "groups is " + to_string(groups) + "; it must be at least 1"; });
+                               [&] { return message("groups is ", groups, "; it must be at least 1"); });
   attend::require<OptionError>(padding.rule() != Padding::same || stride == Pair(1), name, [&] {
-    return "padding is same with stride " + to_string(stride) + "; same needs stride (1, 1)";
+    return message("padding is same with stride ", stride, "; same needs stride (1, 1)");
   });
 }
 
 /// Options of a layer with these channels, which groups must divide.
 inline void check_channels(const char* name, Index in_channels, Index out_channels, Index groups) {
   attend::require<OptionError>(in_channels >= 1 && out_channels >= 1, name, [&] {
-    return "in_channels is " + to_string(in_channels) + " and out_channels " + to_string(out_channels) +
-           "; both must be at least 1";
+    return message("in_channels is ", in_channels, " and out_channels ", out_channels, "; both must be at least 1");
   });
   attend::require<OptionError>(groups >= 1 && in_channels % groups == 0 && out_channels % groups == 0, name, [&] {
-    return "groups is " + to_string(groups) + "; it must divide in_channels = " + to_string(in_channels) +
-           " and out_channels = " + to_string(out_channels);
+    return message("groups is ", groups, "; it must divide in_channels = ", in_channels,
+                   " and out_channels = ", out_channels);
   });
 }
 
@@ -66,16 +64,15 @@ inline void check_output_padding(const char* name, const Pair& more, const Pair&
   const Pair limit(std::max(stride.height, dilation.height), std::max(stride.width, dilation.width));
   attend::require<OptionError>(
       more.height >= 0 && more.width >= 0 && more.height < limit.height && more.width < limit.width, name, [&] {
-        return "output_padding is " + to_string(more) + "; it must be at least 0 and less than stride " +
-               to_string(stride) + " or dilation " + to_string(dilation);
+        return message("output_padding is ", more, "; it must be at least 0 and less than stride ", stride,
+                       " or dilation ", dilation);
       });
 }
 
 template <class S>
 void check_bias(const Operation<S>& op, const Variable<S, 1>& bias, Index out) {
   op.require(!present(bias) || bias.dim(0) == out, [&] {
-    return "bias has shape " + to_string(bias.shape()) + "; it must have out_channels = " + to_string(out) +
-           " elements, or none";
+    return message("bias has shape ", bias.shape(), "; it must have out_channels = ", out, " elements, or none");
   });
 }
 
@@ -125,13 +122,11 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
   s.kernel = kernel, s.stride = options.stride, s.dilation = options.dilation;
   s.pad_top = pads.top, s.pad_left = pads.left;
   op.require(s.out_channels >= 1 && s.out_channels % s.groups == 0, [&] {
-    return "weight has shape " + to_string(weight.shape()) +
-           "; its first axis must be a multiple of groups = " + to_string(s.groups);
+    return message("weight has shape ", weight.shape(), "; its first axis must be a multiple of groups = ", s.groups);
   });
   op.require(weight.dim(1) >= 1 && s.in_channels % s.groups == 0 && s.in_channels / s.groups == weight.dim(1), [&] {
-    return "x has shape " + to_string(input.shape()) + "; with weight of shape " + to_string(weight.shape()) +
-           " and groups = " + to_string(s.groups) +
-           " its last axis must be in_channels = " + to_string(weight.dim(1) * s.groups);
+    return message("x has shape ", input.shape(), "; with weight of shape ", weight.shape(), " and groups = ", s.groups,
+                   " its last axis must be in_channels = ", weight.dim(1) * s.groups);
   });
   detail::check_bias(op, bias, s.out_channels);
   s.out_height =
@@ -139,16 +134,14 @@ Variable<S, 4> conv2d(const Variable<S, 4>& input, const Variable<S, 4>& weight,
   s.out_width =
       detail::window_positions(s.width, pads.left + pads.right, kernel.width, s.stride.width, s.dilation.width);
   op.require(s.out_height >= 1 && s.out_width >= 1 && s.height >= 1 && s.width >= 1, [&] {
-    return "x has shape " + to_string(x.shape()) + "; with padding " + to_string(pads) +
-           " it must be at least as large as kernel_size " + to_string(kernel) + " with dilation " +
-           to_string(s.dilation);
+    return message("x has shape ", x.shape(), "; with padding ", pads, " it must be at least as large as kernel_size ",
+                   kernel, " with dilation ", s.dilation);
   });
   s.winograd = winograd_tile(s, options.algorithm);
   const Shape<4> shape{s.batch, s.out_height, s.out_width, s.out_channels};
   if (residual) {
     op.require(residual->shape() == shape, [&] {
-      return "residual has shape " + to_string(residual->shape()) + "; it must be " + to_string(shape) +
-             ", as the result";
+      return message("residual has shape ", residual->shape(), "; it must be ", shape, ", as the result");
     });
     epilogue.residual = residual->data(), epilogue.residual_ld = s.out_channels;
   }
@@ -187,7 +180,7 @@ Variable<S, 3> conv1d(const Variable<S, 3>& x, const Variable<S, 3>& weight, con
   if (options.padding.rule() == Padding::given) flat.padding = Padding(0, options.padding.cells().width);
   if (options.padding.rule() == Padding::same)
     attend::require<OptionError>(options.stride.width == 1, "conv1d", [&] {
-      return "padding is same with stride " + to_string(options.stride.width) + "; same needs stride 1";
+      return message("padding is same with stride ", options.stride.width, "; same needs stride 1");
     });
   const auto y =
       conv2d(x.reshape(Shape<4>{x.dim(0), 1, x.dim(1), x.dim(2)}),
@@ -218,24 +211,23 @@ Variable<S, 4> conv_transpose2d(const Variable<S, 4>& x, const Variable<S, 4>& w
   s.kernel = kernel, s.stride = options.stride, s.dilation = options.dilation;
   s.pad_top = options.padding.height, s.pad_left = options.padding.width;
   op.require(s.out_channels == weight.dim(0) && s.out_channels >= 1, [&] {
-    return "x has shape " + to_string(x.shape()) + "; with weight of shape " + to_string(weight.shape()) +
-           " its last axis must be in_channels = " + to_string(weight.dim(0));
+    return message("x has shape ", x.shape(), "; with weight of shape ", weight.shape(),
+                   " its last axis must be in_channels = ", weight.dim(0));
   });
   op.require(s.out_channels % s.groups == 0 && weight.dim(1) >= 1, [&] {
-    return "weight has shape " + to_string(weight.shape()) +
-           "; its first axis must be a multiple of groups = " + to_string(s.groups);
+    return message("weight has shape ", weight.shape(), "; its first axis must be a multiple of groups = ", s.groups);
   });
   detail::check_bias(op, bias, s.in_channels);
   const Index limit = detail::largest_window_option;  // products with a stride cannot overflow
   op.require(s.out_height <= limit && s.out_width <= limit,
-             [&] { return "x has shape " + to_string(x.shape()) + "; height and width must be below 2^30"; });
+             [&] { return message("x has shape ", x.shape(), "; height and width must be below 2^30"); });
   s.height =
       (s.out_height - 1) * s.stride.height - 2 * s.pad_top + s.dilation.height * (kernel.height - 1) + more.height + 1;
   s.width =
       (s.out_width - 1) * s.stride.width - 2 * s.pad_left + s.dilation.width * (kernel.width - 1) + more.width + 1;
   op.require(s.out_height >= 1 && s.out_width >= 1 && s.height >= 1 && s.width >= 1, [&] {
-    return "x has shape " + to_string(x.shape()) + "; with kernel_size " + to_string(kernel) + " and padding " +
-           to_string(options.padding) + " the result would be " + to_string(s.height) + " by " + to_string(s.width);
+    return message("x has shape ", x.shape(), "; with kernel_size ", kernel, " and padding ", options.padding,
+                   " the result would be ", s.height, " by ", s.width);
   });
   const auto y = op.result(Shape<4>{s.batch, s.height, s.width, s.in_channels});
   if (present(bias)) fill_pixels(s.batch * s.height * s.width, s.in_channels, bias.data(), op.data(y));

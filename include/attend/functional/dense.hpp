@@ -28,12 +28,11 @@ template <class S, int R>
 Shape<R> dense_shape(const Variable<S, R>& x, const Variable<S, 2>& weight, const Variable<S, 1>& bias) {
   static_assert(R >= 1, "attend: dense needs a feature axis");
   const Index out = weight.dim(0), in = weight.dim(1);
-  require(x.dim(-1) == in, "dense", [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + to_string(in);
-  });
+  require(x.dim(-1) == in, "dense",
+          [&] { return message("x has shape ", x.shape(), "; its last axis must be in_features = ", in); });
   require(!present(bias) || bias.dim(0) == out, "dense", [&] {
-    return "bias has shape " + to_string(bias.shape()) + "; for a weight of shape " + to_string(weight.shape()) +
-           " it must be " + to_string(Shape<1>{out});
+    return message("bias has shape ", bias.shape(), "; for a weight of shape ", weight.shape(), " it must be ",
+                   Shape<1>{out});
   });
   Shape<R> shape = x.shape();
   shape.back() = out;
@@ -101,10 +100,8 @@ Variable<S, R> fused_dense(const Variable<S, R>& x, const Variable<S, 2>& weight
                            Activation activation, const Variable<S, R>* residual = nullptr,
                            PackedDense<S> packed = {}) {
   const Shape<R> shape = detail::dense_shape(x, weight, bias);
-  require(!residual || residual->shape() == shape, "dense", [&] {
-    return "residual has shape " + to_string(residual->shape()) + "; it must be " + to_string(shape) +
-           ", as the result";
-  });
+  require(!residual || residual->shape() == shape, "dense",
+          [&] { return message("residual has shape ", residual->shape(), "; it must be ", shape, ", as the result"); });
   const auto linked = [](const auto& v) { return v.link() != nullptr; };
   if (linked(x) || linked(weight) || linked(bias) || (residual && linked(*residual))) {
     const auto y = dense(x, weight, bias, packed);

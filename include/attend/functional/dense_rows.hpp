@@ -13,16 +13,13 @@ Variable<S, 3> dense_rows(const Variable<S, 3>& x, const Variable<S, 2>& weight,
                           Index entry, Index count) {
   Operation<S> op("dense_rows", x, weight, bias);
   const Index in = weight.dim(1), rows = x.dim(0) * x.dim(1);
-  op.require(x.dim(2) == in, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be in_features = " + to_string(in);
-  });
+  op.require(x.dim(2) == in,
+             [&] { return message("x has shape ", x.shape(), "; its last axis must be in_features = ", in); });
   op.require(row >= 0 && count >= 0 && row + count <= weight.dim(0), [&] {
-    return "weight has shape " + to_string(weight.shape()) + "; it must hold rows " + to_string(row) + " to " +
-           to_string(row + count);
+    return message("weight has shape ", weight.shape(), "; it must hold rows ", row, " to ", row + count);
   });
   op.require(!present(bias) || (entry >= 0 && entry + count <= bias.dim(0)), [&] {
-    return "bias has shape " + to_string(bias.shape()) + "; it must hold entries " + to_string(entry) + " to " +
-           to_string(entry + count);
+    return message("bias has shape ", bias.shape(), "; it must hold entries ", entry, " to ", entry + count);
   });
   const auto y = op.result(Shape<3>{x.dim(0), x.dim(1), count});
   const detail::Scratch<S> packed(packed_size<S>(in, count));

@@ -6,8 +6,7 @@ ATTEND_BEGIN
 
 namespace detail {
 inline void check_probability(const char* name, double p, const char* which = "the probability") {
-  require<OptionError>(p >= 0 && p <= 1, name,
-                       [&] { return std::string(which) + " is " + to_string(p) + "; it must lie in [0, 1]"; });
+  require<OptionError>(p >= 0 && p <= 1, name, [&] { return message(which, " is ", p, "; it must lie in [0, 1]"); });
 }
 template <class S, int R>
 Variable<S, R> drop(const char* name, const Variable<S, R>& x, double p, const DropoutSizes& sizes) {

@@ -10,10 +10,8 @@ template <class S, class Id>
 void check_ids(const Operation<S>& op, const Id* ids, Index count, Index rows) {
   static_assert(std::is_integral_v<Id> && !std::is_same_v<Id, bool>, "attend: ids are integers");
   for (Index i = 0; i < count; ++i)
-    op.require(ids[i] >= Id(0) && static_cast<std::uint64_t>(ids[i]) < static_cast<std::uint64_t>(rows), [&] {
-      return "ids holds " + to_string(ids[i]) + " at position " + to_string(i) + "; each must lie in [0, " +
-             to_string(rows) + ")";
-    });
+    op.require(ids[i] >= Id(0) && static_cast<std::uint64_t>(ids[i]) < static_cast<std::uint64_t>(rows),
+               [&] { return message("ids holds ", ids[i], " at position ", i, "; each must lie in [0, ", rows, ")"); });
 }
 }  // namespace detail
 
@@ -25,8 +23,7 @@ Variable<S, R + 1> embedding(const Variable<Id, R>& ids, const Variable<S, 2>& t
   Operation<S> op("embedding", ids, table);
   const Index rows = table.dim(0), dim = table.dim(1), count = ids.size();
   op.require(padding_idx < rows, [&] {
-    return "table has shape " + to_string(table.shape()) + "; padding_idx must be below " + to_string(rows) +
-           ", but is " + to_string(padding_idx);
+    return message("table has shape ", table.shape(), "; padding_idx must be below ", rows, ", but is ", padding_idx);
   });
   detail::check_ids(op, ids.data(), count, rows);
   Shape<R + 1> shape{};
@@ -48,8 +45,7 @@ template <class S, class Id, int R>
 Variable<S, R> index_select(const Variable<S, R>& x, const Variable<Id, 1>& ids, int axis) {
   Operation<S> op("index_select", x, ids);
   op.require(axis >= -R && axis < R, [&] {
-    return "x has shape " + to_string(x.shape()) + "; the axis must lie in [" + to_string(-R) + ", " + to_string(R) +
-           "), but is " + to_string(axis);
+    return message("x has shape ", x.shape(), "; the axis must lie in [", -R, ", ", R, "), but is ", axis);
   });
   const auto a = static_cast<std::size_t>(axis < 0 ? axis + R : axis);
   const Index rows = x.shape()[a], count = ids.size();

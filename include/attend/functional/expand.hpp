@@ -12,8 +12,7 @@ Variable<S, R> expand(const Variable<S, R>& x, const Shape<R>& shape) {
   Operation<S> op("expand", x);
   for (std::size_t i = 0; i < shape.size(); ++i)
     op.require(x.shape()[i] == shape[i] || (x.shape()[i] == 1 && shape[i] >= 0), [&] {
-      return "x has shape " + to_string(x.shape()) + "; to become " + to_string(shape) + ", its axis " + to_string(i) +
-             " must be 1 or " + to_string(shape[i]);
+      return message("x has shape ", x.shape(), "; to become ", shape, ", its axis ", i, " must be 1 or ", shape[i]);
     });
   const auto y = op.result(shape);
   const Broadcast steps(x.shape(), shape);
@@ -38,7 +37,7 @@ Variable<S, R> expand(const Variable<S, R>& x, const Shape<R>& shape) {
 template <class S, int R>
 Variable<S, R> repeat_batch(const Variable<S, R>& x, Index batch) {
   require(x.dim(0) == 1, "repeat_batch",
-          [&] { return "x has shape " + to_string(x.shape()) + "; its first axis must be 1"; });
+          [&] { return message("x has shape ", x.shape(), "; its first axis must be 1"); });
   Shape<R> shape = x.shape();
   shape[0] = batch;
   return expand(x, shape);
@@ -53,7 +52,7 @@ Variable<S, R> repeat(const Variable<S, R>& x, const Shape<R>& counts) {
   Shape<R> shape{};
   for (std::size_t i = 0; i < counts.size(); ++i) {
     require<OptionError>(counts[i] >= 0, "repeat",
-                         [&] { return "counts are " + to_string(counts) + "; each must be 0 or more"; });
+                         [&] { return message("counts are ", counts, "; each must be 0 or more"); });
     one[2 * i] = 1, many[2 * i] = counts[i];
     one[2 * i + 1] = many[2 * i + 1] = x.shape()[i];
     shape[i] = element_count(Shape<2>{counts[i], x.shape()[i]});

@@ -9,16 +9,14 @@ template <class S>
 void check_channel_gate(const Operation<S>& op, const Variable<S, 4>& x, const Variable<S, 2>& gate) {
   const Shape<2> expected{x.dim(0), x.dim(3)};
   op.require(gate.shape() == expected, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
-           to_string(gate.shape());
+    return message("x has shape ", x.shape(), "; its gate must have shape ", expected, ", not ", gate.shape());
   });
 }
 template <class S>
 void check_position_gate(const Operation<S>& op, const Variable<S, 4>& x, const Variable<S, 4>& gate) {
   const Shape<4> expected{x.dim(0), x.dim(1), x.dim(2), 1};
   op.require(gate.shape() == expected, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its gate must have shape " + to_string(expected) + ", not " +
-           to_string(gate.shape());
+    return message("x has shape ", x.shape(), "; its gate must have shape ", expected, ", not ", gate.shape());
   });
 }
 }  // namespace detail
@@ -52,8 +50,7 @@ Variable<S, 4> gate_channels_plus(const Variable<S, 4>& x, const Variable<S, 2>&
                                   bool relu) {
   Operation<S> op("gate_channels_plus", x, gate, shortcut);
   op.require(shortcut.shape() == x.shape(), [&] {
-    return "x has shape " + to_string(x.shape()) + "; the shortcut must have it too, not " +
-           to_string(shortcut.shape());
+    return message("x has shape ", x.shape(), "; the shortcut must have it too, not ", shortcut.shape());
   });
   if (op.records()) {
     const auto sum = gate_channels(x, gate) + shortcut;
@@ -89,7 +86,7 @@ namespace detail {
 template <class S>
 Variable<S, 4> mean_max_channels(const Operation<S>& op, const Variable<S, 4>& x, const S* gate) {
   const Index pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-  op.require(channels > 0, [&] { return "x has shape " + to_string(x.shape()) + "; there must be channels to pool"; });
+  op.require(channels > 0, [&] { return message("x has shape ", x.shape(), "; there must be channels to pool"); });
   const auto y = op.result(Shape<4>{x.dim(0), x.dim(1), x.dim(2), 2});
   const Index rows = y.size() / 2;
   const auto where = op.records() ? make_buffer<Index>(rows) : nullptr;

@@ -10,7 +10,7 @@ template <class S>
 Variable<S, 2> global_average_pool(const Variable<S, 4>& x) {
   Operation<S> op("global_average_pool", x);
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+  op.require(pixels >= 1, [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
   const auto y = op.result(Shape<2>{batch, channels});
   global_mean_max_forward(batch, pixels, channels, x.data(), op.data(y), static_cast<S*>(nullptr));
   if (op.records())
@@ -26,7 +26,7 @@ template <class S>
 Variable<S, 2> global_max_pool(const Variable<S, 4>& x) {
   Operation<S> op("global_max_pool", x);
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+  op.require(pixels >= 1, [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
   detail::check_pixels(op, x);
   const auto y = op.result(Shape<2>{batch, channels});
   const auto where = make_buffer<std::int32_t>(y.size());
@@ -70,7 +70,7 @@ template <class S>
 Variable<S, 2> global_deviation_pool(const Variable<S, 4>& x) {
   Operation<S> op("global_deviation_pool", x);
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+  op.require(pixels >= 1, [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
   const auto mean = make_buffer<S>(batch * channels);
   global_mean_max_forward(batch, pixels, channels, x.data(), mean.get(), static_cast<S*>(nullptr));
   return detail::global_root_square<S>(op, x, static_cast<double>(pixels), mean);
@@ -82,7 +82,7 @@ std::pair<Variable<S, 2>, Variable<S, 2>> global_mean_max_pool(const Variable<S,
   Operation<S> op("global_mean_max_pool", x);
   if (op.records()) return {global_average_pool(x), global_max_pool(x)};
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+  op.require(pixels >= 1, [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
   const auto mean = op.result(Shape<2>{batch, channels}), most = op.result(Shape<2>{batch, channels});
   global_mean_max_forward(batch, pixels, channels, x.data(), op.data(mean), op.data(most));
   return {mean, most};
@@ -99,11 +99,11 @@ std::pair<Variable<S, 2>, Variable<S, 2>> global_mean_max_pool(const Variable<S,
 template <class S>
 Variable<S, 2> generalised_mean_pool(const Variable<S, 4>& x, const Variable<S, 1>& p, double eps = 1e-6) {
   attend::require<OptionError>(eps > 0, "generalised_mean_pool",
-                               [&] { return "eps is " + to_string(eps) + "; it must be positive"; });
+                               [&] { return message("eps is ", eps, "; it must be positive"); });
   Operation<S> op("generalised_mean_pool", x, p);
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
-  op.require(pixels >= 1, [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
-  op.require(p.dim(0) == 1, [&] { return "p has shape " + to_string(p.shape()) + "; it must be one number, (1)"; });
+  op.require(pixels >= 1, [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
+  op.require(p.dim(0) == 1, [&] { return message("p has shape ", p.shape(), "; it must be one number, (1)"); });
   const auto y = op.result(Shape<2>{batch, channels});
   generalised_mean_forward(batch, pixels, channels, *p.data(), static_cast<S>(eps), x.data(), op.data(y));
   if (op.records()) {

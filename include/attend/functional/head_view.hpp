@@ -30,8 +30,8 @@ struct HeadView {
     require(
         offset >= 0 && heads >= 0 && dim >= 0 && offset <= columns && (dim == 0 || heads <= (columns - offset) / dim),
         "head_view", [&] {
-          return "x has shape " + to_string(source.shape()) + "; it must hold " + to_string(heads) + " heads of " +
-                 to_string(dim) + " from column " + to_string(offset) + " on";
+          return message("x has shape ", source.shape(), "; it must hold ", heads, " heads of ", dim, " from column ",
+                         offset, " on");
         });
   }
 
@@ -101,8 +101,8 @@ Variable<S, 4> append_position(const Variable<S, 4>& x, const Variable<S, 3>& ro
   Operation<S> op("append_position", x, row);
   const Index batch = x.dim(0), width = x.dim(2) * x.dim(3), length = x.dim(1) * width;
   op.require(!present(row) || row.size() == width, [&] {
-    return "row has shape " + to_string(row.shape()) + "; it must hold the " + to_string(width) +
-           " numbers of a position of x " + to_string(x.shape());
+    return message("row has shape ", row.shape(), "; it must hold the ", width, " numbers of a position of x ",
+                   x.shape());
   });
   const auto y = op.result(Shape<4>{batch, x.dim(1) + 1, x.dim(2), x.dim(3)});
   for (Index b = 0; b < batch; ++b) {

@@ -25,15 +25,15 @@ namespace detail {
 inline void check_interpolate(const char* name, const InterpolateOptions& o) {
   const bool size = !(o.size == Pair(0)), factor = o.scale_factor.height != 0 || o.scale_factor.width != 0;
   const auto given = [&] {
-    return "size is " + to_string(o.size) + " and scale_factor (" + to_string(o.scale_factor.height) + ", " +
-           to_string(o.scale_factor.width) + ")";
+    return message("size is ", o.size, " and scale_factor (", o.scale_factor.height, ", ", o.scale_factor.width, ")");
   };
-  attend::require<OptionError>(size != factor, name, [&] { return given() + "; give one of them"; });
+  attend::require<OptionError>(size != factor, name, [&] { return message(given(), "; give one of them"); });
   attend::require<OptionError>(!size || window_options_between(1, o.size), name,
-                               [&] { return given() + "; both sizes must be at least 1 (and below 2^30)"; });
+                               [&] { return message(given(), "; both sizes must be at least 1 (and below 2^30)"); });
   attend::require<OptionError>(!factor || (o.scale_factor.height > 0 && o.scale_factor.width > 0 &&
                                            o.scale_factor.height <= 1e6 && o.scale_factor.width <= 1e6),
-                               name, [&] { return given() + "; both factors must be positive (and at most 1e6)"; });
+                               name,
+                               [&] { return message(given(), "; both factors must be positive (and at most 1e6)"); });
   attend::require<OptionError>(!o.align_corners || o.mode == Interpolation::bilinear, name,
                                [] { return "align_corners is true; that needs mode bilinear"; });
 }
@@ -57,16 +57,15 @@ Variable<S, 4> interpolate(const Variable<S, 4>& x, const InterpolateOptions& op
     if (factor == 0) return size;
     const double scaled = std::floor(static_cast<double>(in) * factor);
     op.require(scaled <= static_cast<double>(detail::largest_window_option), [&] {
-      return "x has shape " + to_string(x.shape()) + "; enlarged " + to_string(factor) +
-             " times it must stay below 2^30";
+      return message("x has shape ", x.shape(), "; enlarged ", factor, " times it must stay below 2^30");
     });
     return static_cast<Index>(scaled);
   };
   const Index height = extent(options.size.height, s.height, options.scale_factor.height);
   const Index width = extent(options.size.width, s.width, options.scale_factor.width);
   op.require(s.height >= 1 && s.width >= 1 && height >= 1 && width >= 1, [&] {
-    return "x has shape " + to_string(x.shape()) + "; it cannot be resized to " + to_string(height) + " by " +
-           to_string(width) + ", both must have pixels";
+    return message("x has shape ", x.shape(), "; it cannot be resized to ", height, " by ", width,
+                   ", both must have pixels");
   });
   const auto y = op.result(Shape<4>{s.batch, height, width, s.channels});
   const Interpolation mode = options.mode;

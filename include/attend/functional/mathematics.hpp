@@ -37,7 +37,7 @@ Variable<S, R> pow(const Variable<S, R>& x, double exponent) {
 template <class S, int R>
 Variable<S, R> clamp(const Variable<S, R>& x, double low, double high) {
   require<OptionError>(low <= high, "clamp",
-                       [&] { return "low is " + to_string(low) + "; it must not exceed high = " + to_string(high); });
+                       [&] { return message("low is ", low, "; it must not exceed high = ", high); });
   return elementwise("clamp", x, mathematics::Clamp{low, high});
 }
 

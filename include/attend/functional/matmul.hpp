@@ -18,16 +18,16 @@ Variable<S, R> matmul(const Variable<S, R>& a, const Variable<S, R>& b, Side sid
   const bool ta = side_a == Side::transposed, tb = side_b == Side::transposed;
   const Index m = a.dim(ta ? -1 : -2), k = a.dim(ta ? -2 : -1), n = b.dim(tb ? -2 : -1);
   op.require(b.dim(tb ? -1 : -2) == k, [&] {
-    return "b has shape " + to_string(b.shape()) + (tb ? " (transposed)" : "") + "; its rows must be " + to_string(k) +
-           ", the columns of a of shape " + to_string(a.shape()) + (ta ? " (transposed)" : "");
+    return message("b has shape ", b.shape(), tb ? " (transposed)" : "", "; its rows must be ", k,
+                   ", the columns of a of shape ", a.shape(), ta ? " (transposed)" : "");
   });
   Shape<R> shape{}, batch_a{}, batch_b{};
   for (std::size_t i = 0; i < R; ++i) {
     const bool batch = i + 2 < R;
     batch_a[i] = batch ? a.shape()[i] : 1, batch_b[i] = batch ? b.shape()[i] : 1;
     op.require(batch_a[i] == batch_b[i] || batch_a[i] == 1 || batch_b[i] == 1, [&] {
-      return "b has shape " + to_string(b.shape()) + "; batch axis " + to_string(i) + " must be " +
-             to_string(batch_a[i]) + ", as in a's " + to_string(a.shape()) + ", or 1";
+      return message("b has shape ", b.shape(), "; batch axis ", i, " must be ", batch_a[i], ", as in a's ", a.shape(),
+                     ", or 1");
     });
     shape[i] = batch_a[i] == 1 ? batch_b[i] : batch_a[i];
   }

@@ -24,8 +24,7 @@ void check_affine(const Operation<S>& op, const Variable<S, R>& x, const Variabl
   std::copy(x.shape().end() - Q, x.shape().end(), last.begin());
   const auto check = [&](const char* name, const Variable<S, Q>& v) {
     op.require(!present(v) || v.shape() == last, [&] {
-      return std::string(name) + " has shape " + to_string(v.shape()) + "; for x of shape " + to_string(x.shape()) +
-             " it must be " + to_string(last);
+      return message(name, " has shape ", v.shape(), "; for x of shape ", x.shape(), " it must be ", last);
     });
   };
   check("weight", weight);
@@ -68,8 +67,8 @@ Variable<S, R> batch_norm(const Variable<S, R>& x, const Variable<S, 1>& weight,
   detail::check_affine(op, x, weight, bias);
   const Index channels = x.dim(-1), rows = channels == 0 ? 0 : x.size() / channels;
   op.require(rows != 1, [&] {
-    return "x has shape " + to_string(x.shape()) +
-           "; statistics of a batch need more than 1 value per channel (evaluation uses the running ones)";
+    return message("x has shape ", x.shape(),
+                   "; statistics of a batch need more than 1 value per channel (evaluation uses the running ones)");
   });
   const channel_norm::Sizes sizes{1, rows, channels, channels};
   const auto statistics = make_buffer<double>(2 * channels);
@@ -95,8 +94,8 @@ Variable<S, R> batch_norm_with(const Variable<S, R>& x, const Variable<S, 1>& me
   const Index channels = x.dim(-1);
   for (const auto* v : {&mean, &variance})
     op.require(v->dim(0) == channels, [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + to_string(v->dim(0)) +
-             ", as the statistics have";
+      return message("x has shape ", x.shape(), "; its last axis must be channels = ", v->dim(0),
+                     ", as the statistics have");
     });
   const auto statistics = make_buffer<double>(2 * channels);
   std::copy_n(mean.data(), channels, statistics.get());
@@ -117,8 +116,7 @@ Variable<S, R> group_norm(const Variable<S, R>& x, Index groups, const Variable<
   detail::check_affine(op, x, weight, bias);
   const Index batch = x.dim(0), channels = x.dim(-1);
   op.require(groups > 0 && channels % groups == 0, [&] {
-    return "x has shape " + to_string(x.shape()) +
-           "; its last axis must be divisible by num_groups = " + to_string(groups);
+    return message("x has shape ", x.shape(), "; its last axis must be divisible by num_groups = ", groups);
   });
   const channel_norm::Sizes sizes{batch, x.size() == 0 ? 0 : x.size() / (batch * channels), channels, groups};
   const auto statistics = make_buffer<double>(2 * batch * groups);
@@ -139,7 +137,7 @@ Variable<S, R> instance_norm(const Variable<S, R>& x, const Variable<S, 1>& weig
   detail::check_affine(op, x, weight, bias);
   const Index batch = x.dim(0), channels = x.dim(-1), rows = x.size() == 0 ? 0 : x.size() / (batch * channels);
   op.require(rows != 1, [&] {
-    return "x has shape " + to_string(x.shape()) + "; statistics of a sample need more than 1 value per channel";
+    return message("x has shape ", x.shape(), "; statistics of a sample need more than 1 value per channel");
   });
   const channel_norm::Sizes sizes{batch, rows, channels, channels};
   const auto statistics = make_buffer<double>(2 * batch * channels);
@@ -201,8 +199,7 @@ NormalizedSum<S, R> normalize_sum(const Operation<S>& op, row_norm::Centre centr
                                   const Variable<S, R>& residual, const Variable<S, Q>& weight,
                                   const Variable<S, Q>& bias, double eps) {
   op.require(residual.shape() == x.shape(), [&] {
-    return "x has shape " + to_string(x.shape()) + "; the residual must have it too, not " +
-           to_string(residual.shape());
+    return message("x has shape ", x.shape(), "; the residual must have it too, not ", residual.shape());
   });
   check_affine(op, x, weight, bias);
   const Index n = row_length<S, R, Q>(x), rows = n == 0 ? 0 : x.size() / n;

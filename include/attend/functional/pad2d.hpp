@@ -17,20 +17,18 @@ Variable<S, 4> pad2d(const Variable<S, 4>& x, const Pads& pads, PaddingMode mode
   const Index batch = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3);
   const auto check = [&](const char* axis, Index extent, Index before, Index after) {
     const Index limit = detail::largest_window_option;
-    op.require(before <= limit && after <= limit && before >= -limit && after >= -limit && extent + before + after > 0,
-               [&] {
-                 return "x has shape " + to_string(x.shape()) + "; pads " + to_string(pads) + " leave no cell of its " +
-                        axis + " " + to_string(extent);
-               });
+    op.require(
+        before <= limit && after <= limit && before >= -limit && after >= -limit && extent + before + after > 0, [&] {
+          return message("x has shape ", x.shape(), "; pads ", pads, " leave no cell of its ", axis, " ", extent);
+        });
     if (mode == PaddingMode::zeros) return;
     op.require(extent > 0, [&] {
-      return "x has shape " + to_string(x.shape()) + "; without cells there is nothing to fill pads with";
+      return message("x has shape ", x.shape(), "; without cells there is nothing to fill pads with");
     });
     const Index most = mode == PaddingMode::reflect ? extent - 1 : mode == PaddingMode::circular ? extent : limit;
     op.require(before <= most && after <= most, [&] {
-      return "x has shape " + to_string(x.shape()) + "; with " +
-             (mode == PaddingMode::reflect ? "reflect" : "circular") + " padding its " + axis + " " +
-             to_string(extent) + " allows at most " + to_string(most) + " cells at a side, not pads " + to_string(pads);
+      return message("x has shape ", x.shape(), "; with ", mode == PaddingMode::reflect ? "reflect" : "circular",
+                     " padding its ", axis, " ", extent, " allows at most ", most, " cells at a side, not pads ", pads);
     });
   };
   check("height", height, pads.top, pads.bottom);

@@ -31,8 +31,7 @@ inline PoolShape pool_shape(const char* name, const Pair& kernel, const Pair& st
   s.stride = stride == Pair(0) ? kernel : stride;
   const auto at_least = [&](Index low, const Pair& given, const char* what) {
     attend::require<OptionError>(window_options_between(low, given), name, [&] {
-      return std::string(what) + " is " + to_string(given) + "; both must be at least " + to_string(low) +
-             " (and below 2^30)";
+      return message(what, " is ", given, "; both must be at least ", low, " (and below 2^30)");
     });
   };
   at_least(1, kernel, "kernel_size");
@@ -41,8 +40,8 @@ inline PoolShape pool_shape(const char* name, const Pair& kernel, const Pair& st
   at_least(1, dilation, "dilation");
   const Pair most((dilation.height * (kernel.height - 1) + 1) / 2, (dilation.width * (kernel.width - 1) + 1) / 2);
   attend::require<OptionError>(padding.height <= most.height && padding.width <= most.width, name, [&] {
-    return "padding is " + to_string(padding) + "; for kernel_size " + to_string(kernel) + " and dilation " +
-           to_string(dilation) + " it must be at most " + to_string(most);
+    return message("padding is ", padding, "; for kernel_size ", kernel, " and dilation ", dilation,
+                   " it must be at most ", most);
   });
   return s;
 }
@@ -53,17 +52,15 @@ void fill_pool_shape(const Operation<S>& op, PoolShape& s, const Variable<S, 4>&
       pool_positions(s.height, s.padding.height, s.kernel.height, s.stride.height, s.dilation.height, ceil_mode);
   s.out_width = pool_positions(s.width, s.padding.width, s.kernel.width, s.stride.width, s.dilation.width, ceil_mode);
   op.require(s.height >= 1 && s.width >= 1 && s.out_height >= 1 && s.out_width >= 1, [&] {
-    return "x has shape " + to_string(x.shape()) + "; with padding " + to_string(s.padding) +
-           " it must be at least as large as kernel_size " + to_string(s.kernel) + " with dilation " +
-           to_string(s.dilation);
+    return message("x has shape ", x.shape(), "; with padding ", s.padding,
+                   " it must be at least as large as kernel_size ", s.kernel, " with dilation ", s.dilation);
   });
 }
 /// Pixel numbers are kept in 32 bits.
 template <class S>
 void check_pixels(const Operation<S>& op, const Variable<S, 4>& x) {
-  op.require(x.dim(1) == 0 || x.dim(2) <= std::numeric_limits<std::int32_t>::max() / x.dim(1), [&] {
-    return "x has shape " + to_string(x.shape()) + "; it must have less than 2^31 pixels in a sample";
-  });
+  op.require(x.dim(1) == 0 || x.dim(2) <= std::numeric_limits<std::int32_t>::max() / x.dim(1),
+             [&] { return message("x has shape ", x.shape(), "; it must have less than 2^31 pixels in a sample"); });
 }
 /// Sizes of an adaptive pooling; 0 keeps the input's extent.
 template <class S>
@@ -73,13 +70,12 @@ PoolShape adaptive_shape(const Operation<S>& op, const Variable<S, 4>& x, const 
   s.out_height = size.height == 0 ? s.height : size.height;
   s.out_width = size.width == 0 ? s.width : size.width;
   op.require(s.height >= 1 && s.width >= 1,
-             [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+             [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
   return s;
 }
 inline void check_output_size(const char* name, const Pair& size) {
   attend::require<OptionError>(window_options_between(0, size), name, [&] {
-    return "output_size is " + to_string(size) +
-           "; both must be at least 1, or 0 for the input's extent (and below 2^30)";
+    return message("output_size is ", size, "; both must be at least 1, or 0 for the input's extent (and below 2^30)");
   });
 }
 

@@ -15,8 +15,8 @@ ATTEND_BEGIN
 template <class S>
 Tensor<S, 2> sinusoidal_positions(Index length, Index dim, Index offset = 0, double base = 10000) {
   require<OptionError>(length >= 0 && dim >= 0 && offset >= 0 && base > 0, "sinusoidal_positions", [&] {
-    return "length = " + to_string(length) + ", dim = " + to_string(dim) + ", offset = " + to_string(offset) +
-           ", base = " + to_string(base) + "; none may be negative, and base must be above 0";
+    return message("length = ", length, ", dim = ", dim, ", offset = ", offset, ", base = ", base,
+                   "; none may be negative, and base must be above 0");
   });
   element_count(Shape<2>{length, dim});
   Tensor<S, 2> table(length, dim);
@@ -37,12 +37,11 @@ Tensor<S, 2> sinusoidal_positions(Index length, Index dim, Index offset = 0, dou
 template <class S>
 Variable<S, 3> add_positions(const Variable<S, 3>& x, const Variable<S, 2>& table, Index offset = 0) {
   Operation<S> op("add_positions", x, table);
-  op.require(table.dim(1) == x.dim(2), [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be the table's " + to_string(table.dim(1));
-  });
+  op.require(table.dim(1) == x.dim(2),
+             [&] { return message("x has shape ", x.shape(), "; its last axis must be the table's ", table.dim(1)); });
   op.require(offset >= 0 && x.dim(1) <= table.dim(0) - offset, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its length with offset = " + to_string(offset) +
-           " must be at most the number of positions, " + to_string(table.dim(0));
+    return message("x has shape ", x.shape(), "; its length with offset = ", offset,
+                   " must be at most the number of positions, ", table.dim(0));
   });
   const auto y = op.result(x.shape());
   const Index batch = x.dim(0), row = x.dim(1) * x.dim(2), start = offset * x.dim(2);

@@ -36,32 +36,28 @@ RecurrentStates<S> recurrent_pass(const Variable<S, 3>& x, const Variable<S, 2>&
   Operation<S> op(Cell::name, x, h0, c0, w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh);
   const Index batch = x.dim(0), steps = x.dim(1), input = w.weight_ih.dim(1), H = w.weight_hh.dim(1),
               G = Cell::gates * H;
-  op.require(x.dim(2) == input, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axis must be input_size = " + to_string(input);
-  });
+  op.require(x.dim(2) == input,
+             [&] { return message("x has shape ", x.shape(), "; its last axis must be input_size = ", input); });
   op.require(w.weight_ih.dim(0) == G && w.weight_hh.dim(0) == G, [&] {
-    return "weight_ih has shape " + to_string(w.weight_ih.shape()) + ", weight_hh " + to_string(w.weight_hh.shape()) +
-           "; their first axis must be gates * hidden_size = " + to_string(G);
+    return message("weight_ih has shape ", w.weight_ih.shape(), ", weight_hh ", w.weight_hh.shape(),
+                   "; their first axis must be gates * hidden_size = ", G);
   });
   for (const auto* bias : {&w.bias_ih, &w.bias_hh})
     op.require(!present(*bias) || bias->dim(0) == G, [&] {
-      return "a bias has shape " + to_string(bias->shape()) +
-             "; its axis must be gates * hidden_size = " + to_string(G);
+      return message("a bias has shape ", bias->shape(), "; its axis must be gates * hidden_size = ", G);
     });
   const Shape<2> states{batch, H};
   for (const auto* state : {&h0, &c0})
     op.require(state->shape() == Shape<2>{} || state->shape() == states, [&] {
-      return "an initial state has shape " + to_string(state->shape()) +
-             "; it must have (batch, hidden_size) = " + to_string(states);
+      return message("an initial state has shape ", state->shape(), "; it must have (batch, hidden_size) = ", states);
     });
   op.require(lengths.empty() || Index(lengths.size()) == batch, [&] {
-    return "x has shape " + to_string(x.shape()) + "; lengths has " + to_string(lengths.size()) +
-           " entries, it must have one per sample, " + to_string(batch);
+    return message("x has shape ", x.shape(), "; lengths has ", lengths.size(),
+                   " entries, it must have one per sample, ", batch);
   });
   for (const Index length : lengths)
     require<OptionError>(length >= 0 && length <= steps, Cell::name, [&] {
-      return "a length is " + to_string(length) + "; x has shape " + to_string(x.shape()) +
-             ", so lengths lie in 0 ... " + to_string(steps);
+      return message("a length is ", length, "; x has shape ", x.shape(), ", so lengths lie in 0 ... ", steps);
     });
 
   const auto y = op.result(Shape<3>{batch, steps, H});

@@ -22,8 +22,8 @@ Shape<R> reduced_shape(const Operation<S>& op, const Variable<S, R>& x, const in
   for (const int axis : axes) {
     const int a = axis < 0 ? axis + R : axis;
     op.require(a >= 0 && a < R && !named[static_cast<std::size_t>(a)], [&] {
-      return "x has shape " + to_string(x.shape()) + "; each axis must lie in [" + to_string(-R) + ", " + to_string(R) +
-             ") and be named once, but one is " + to_string(axis);
+      return message("x has shape ", x.shape(), "; each axis must lie in [", -R, ", ", R,
+                     ") and be named once, but one is ", axis);
     });
     named[static_cast<std::size_t>(a)] = true;
     shape[static_cast<std::size_t>(a)] = 1;
@@ -62,7 +62,7 @@ Variable<S, R> reduce(const char* name, Reduction kind, const Variable<S, R>& x,
     return y;
   }
   op.require(size == 0 || count > 0, [&] {
-    return "x has shape " + to_string(x.shape()) + "; an extreme needs at least one element along the reduced axes";
+    return message("x has shape ", x.shape(), "; an extreme needs at least one element along the reduced axes");
   });
   const auto place = make_buffer<Index>(size);
   reduce_extreme(steps, kind == Reduction::max ? 1 : -1, size, x.data(), op.data(y), place.get());

@@ -27,11 +27,11 @@ Variable<S, 4> relative_logits(const Variable<S, 4>& query, const Variable<S, 2>
           query_grid.height > 0 && query_grid.height <= height && query_grid.width > 0 && query_grid.width <= width &&
           query.dim(1) == query_grid.height * query_grid.width,
       [&] {
-        return "query has shape " + to_string(query.shape()) + "; with height_rel " + to_string(height_rel.shape()) +
-               " = (2 height - 1, dim) and width_rel " + to_string(width_rel.shape()) +
-               " = (2 width - 1, dim) it must be (batch, height width, heads, dim), or as many queries as a "
-               "smaller grid has, not those of " +
-               to_string(query_grid);
+        return message("query has shape ", query.shape(), "; with height_rel ", height_rel.shape(),
+                       " = (2 height - 1, dim) and width_rel ", width_rel.shape(),
+                       " = (2 width - 1, dim) it must be (batch, height width, heads, dim), or as many queries as a "
+                       "smaller grid has, not those of ",
+                       query_grid);
       });
   const grid_logits::Problem p{query.dim(0), height, width, query.dim(2), dim, query_grid.height, query_grid.width};
   const auto y = op.result(Shape<4>{p.batch, p.heads, p.queries(), p.keys()});

@@ -24,11 +24,11 @@ Variable<S, 4> rotary(const Variable<S, 4>& x, const RotaryOptions& options = {}
   Operation<S> op("rotary", x);
   const Index dim = options.dim == 0 ? x.dim(3) : options.dim;
   op.require(dim > 0 && dim % 2 == 0 && dim <= x.dim(3), [&] {
-    return "x has shape " + to_string(x.shape()) + "; the numbers to turn, " + to_string(dim) +
-           ", must be even and at most its last axis";
+    return message("x has shape ", x.shape(), "; the numbers to turn, ", dim,
+                   ", must be even and at most its last axis");
   });
   require<OptionError>(options.base > 0 && std::isfinite(options.base), "rotary",
-                       [&] { return "base is " + to_string(options.base) + "; it must be positive"; });
+                       [&] { return message("base is ", options.base, "; it must be positive"); });
   const RotaryAngles<S> angles(x.dim(1), dim, options.base, options.first_position);
   const Index batch = x.dim(0), length = x.dim(1), heads = x.dim(2), width = x.dim(3);
   const auto y = op.result(x.shape());

@@ -12,8 +12,7 @@ namespace detail {
 template <class S, int R>
 std::size_t axis_of(const Operation<S>& op, const Variable<S, R>& x, int axis) {
   op.require(axis >= -R && axis < R, [&] {
-    return "x has shape " + to_string(x.shape()) + "; the axis must lie in [" + to_string(-R) + ", " + to_string(R) +
-           "), but is " + to_string(axis);
+    return message("x has shape ", x.shape(), "; the axis must lie in [", -R, ", ", R, "), but is ", axis);
   });
   return static_cast<std::size_t>(axis < 0 ? axis + R : axis);
 }
@@ -46,11 +45,11 @@ Variable<S, R> slice(const Variable<S, R>& x, Index begin, Index end, int axis, 
                      : end < 0     ? end + n
                                    : end;
   op.require(first >= 0 && first <= last && last <= n, [&] {
-    return "x has shape " + to_string(x.shape()) + "; a slice of axis " + to_string(a) + " must lie in [0, " +
-           to_string(n) + "), but is [" + to_string(first) + ", " + to_string(last) + ")";
+    return message("x has shape ", x.shape(), "; a slice of axis ", a, " must lie in [0, ", n, "), but is [", first,
+                   ", ", last, ")");
   });
   require<OptionError>(step >= 1, "slice",
-                       [&] { return "step is " + to_string(step) + "; it must be at least 1 (flip reverses)"; });
+                       [&] { return message("step is ", step, "; it must be at least 1 (flip reverses)"); });
   auto shape = x.shape(), steps = row_major_steps(x.shape());
   const Index offset = first * steps[a];
   shape[a] = last == first ? 0 : (last - first - 1) / step + 1;
@@ -67,8 +66,8 @@ Variable<S, R - 1> select(const Variable<S, R>& x, Index index, int axis) {
   const std::size_t a = detail::axis_of(op, x, axis);
   const Index n = x.shape()[a], at = index < 0 ? index + n : index;
   op.require(at >= 0 && at < n, [&] {
-    return "x has shape " + to_string(x.shape()) + "; the index into axis " + to_string(a) + " must lie in [" +
-           to_string(-n) + ", " + to_string(n) + "), but is " + to_string(index);
+    return message("x has shape ", x.shape(), "; the index into axis ", a, " must lie in [", -n, ", ", n, "), but is ",
+                   index);
   });
   const auto all = row_major_steps(x.shape());
   Shape<R - 1> shape{}, steps{};
@@ -88,10 +87,8 @@ std::vector<Variable<S, R>> split(const Variable<S, R>& x, const std::vector<Ind
     fits = fits && extent >= 0 && extent <= rest;
     if (fits) rest -= extent;
   }
-  op.require(fits && rest == 0, [&] {
-    return "x has shape " + to_string(x.shape()) + "; the parts " + to_string(extents) + " must add up to " +
-           to_string(n);
-  });
+  op.require(fits && rest == 0,
+             [&] { return message("x has shape ", x.shape(), "; the parts ", extents, " must add up to ", n); });
   std::vector<Variable<S, R>> parts;
   Index begin = 0;
   for (const Index extent : extents) {
@@ -108,8 +105,7 @@ std::vector<Variable<S, R>> chunk(const Variable<S, R>& x, Index count, int axis
   Operation<S> op("chunk", x);
   const Index n = x.shape()[detail::axis_of(op, x, axis)];
   op.require(count > 0 && n % count == 0, [&] {
-    return "x has shape " + to_string(x.shape()) + "; axis " + to_string(axis) + " must be divisible into " +
-           to_string(count) + " parts";
+    return message("x has shape ", x.shape(), "; axis ", axis, " must be divisible into ", count, " parts");
   });
   return split(x, std::vector<Index>(static_cast<std::size_t>(count), n / count), axis);
 }
@@ -124,8 +120,7 @@ Variable<S, R> transpose(const Variable<S, R>& x, const std::array<int, static_c
   for (std::size_t i = 0; i < order.size(); ++i) {
     const int axis = order[i] < 0 ? order[i] + R : order[i];
     op.require(axis >= 0 && axis < R && !named[static_cast<std::size_t>(axis)], [&] {
-      return "x has shape " + to_string(x.shape()) + "; the order " + to_string(order) +
-             " must name each of its axes once";
+      return message("x has shape ", x.shape(), "; the order ", order, " must name each of its axes once");
     });
     named[static_cast<std::size_t>(axis)] = true;
     shape[i] = x.dim(axis), steps[i] = all[static_cast<std::size_t>(axis)];
@@ -162,8 +157,7 @@ Variable<S, R> pad(const Variable<S, R>& x, Index before, Index after, int axis,
   Operation<S> op("pad", x);
   const std::size_t a = detail::axis_of(op, x, axis);
   require<OptionError>(before >= 0 && after >= 0, "pad", [&] {
-    return "before is " + to_string(before) + " and after " + to_string(after) +
-           "; both must be 0 or more (slice shortens)";
+    return message("before is ", before, " and after ", after, "; both must be 0 or more (slice shortens)");
   });
   auto shape = x.shape();
   shape[a] += element_count(Shape<1>{before}) + element_count(Shape<1>{after});  // each far below overflow

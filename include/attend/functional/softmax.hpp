@@ -11,10 +11,8 @@ struct AxisSplit {
 template <class S, int R>
 AxisSplit split_at(const Operation<S>& op, const Variable<S, R>& x, int axis) {
   static_assert(R >= 1, "attend: softmax needs an axis");
-  op.require(axis >= -R && axis < R, [&] {
-    return "x has shape " + to_string(x.shape()) + "; axis " + to_string(axis) + " must lie in [" + to_string(-R) +
-           ", " + to_string(R) + ")";
-  });
+  op.require(axis >= -R && axis < R,
+             [&] { return message("x has shape ", x.shape(), "; axis ", axis, " must lie in [", -R, ", ", R, ")"); });
   const int at = axis < 0 ? axis + R : axis;
   AxisSplit split;
   for (int i = 0; i < R; ++i) (i < at ? split.outer : i == at ? split.n : split.inner) *= x.dim(i);

@@ -12,7 +12,7 @@ Variable<S, 3> strip_means(const Variable<S, 4>& x) {
   Operation<S> op("strip_means", x);
   const Index batch = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3);
   op.require(height > 0 && width > 0,
-             [&] { return "x has shape " + to_string(x.shape()) + "; there must be pixels to pool"; });
+             [&] { return message("x has shape ", x.shape(), "; there must be pixels to pool"); });
   const auto y = op.result(Shape<3>{batch, height + width, channels});
   if (x.size() > 0) strip_means_forward(batch, height, width, channels, x.data(), op.data(y));
   if (op.records() && x.size() > 0)
@@ -30,8 +30,7 @@ Variable<S, 4> gate_strips(const Variable<S, 4>& x, const Variable<S, 4>& rows, 
   Operation<S> op("gate_strips", x, rows, columns);
   const auto check = [&](const char* name, const Variable<S, 4>& gate, const Shape<4>& expected) {
     op.require(gate.shape() == expected, [&] {
-      return "x has shape " + to_string(x.shape()) + "; its " + name + " must have shape " + to_string(expected) +
-             ", not " + to_string(gate.shape());
+      return message("x has shape ", x.shape(), "; its ", name, " must have shape ", expected, ", not ", gate.shape());
     });
   };
   const Index batch = x.dim(0), height = x.dim(1), width = x.dim(2), channels = x.dim(3);

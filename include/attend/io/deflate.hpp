@@ -41,7 +41,7 @@ class Inflate {
       const int result = inflate(&stream_, Z_NO_FLUSH);
       source_.require(result == Z_OK || result == Z_STREAM_END, [&] {
         if (result == Z_BUF_ERROR) return std::string("its compressed data ends too early");
-        return "its compressed data is corrupt" + (stream_.msg ? ": " + std::string(stream_.msg) : std::string());
+        return message("its compressed data is corrupt", stream_.msg ? ": " + std::string(stream_.msg) : std::string());
       });
       done_ = result == Z_STREAM_END;
       at += room - stream_.avail_out, wanted -= room - stream_.avail_out;
@@ -50,7 +50,7 @@ class Inflate {
   }
   void read(void* to, std::size_t count) {
     const std::size_t got = read_some(to, count);
-    source_.require(got == count, [&] { return "ends " + to_string(count - got) + " bytes early"; });
+    source_.require(got == count, [&] { return message("ends ", count - got, " bytes early"); });
   }
   /// Throws unless all output has been read and all input used.
   void finish() {

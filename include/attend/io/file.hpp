@@ -98,7 +98,7 @@ class InputFile {
     struct stat status {};
     if (::fstat(handle_.get(), &status) != 0) source_.fail_with_errno("cannot be examined");
     source_.require(S_ISREG(status.st_mode),
-                    [&] { return std::string("is ") + detail::file_kind(status.st_mode) + ", not a regular file"; });
+                    [&] { return message("is ", detail::file_kind(status.st_mode), ", not a regular file"); });
     size_ = static_cast<std::uint64_t>(status.st_size);
   }
   const FileSource& source() const { return source_; }
@@ -111,7 +111,7 @@ class InputFile {
       const std::size_t part = std::min(count, std::size_t(1) << 30);
       const ssize_t got = detail::retry_interrupted([&] { return ::read(handle_.get(), at, part); });
       if (got < 0) source_.fail_with_errno("cannot be read");
-      source_.require(got > 0, [&] { return "ends " + to_string(count) + " bytes early"; });
+      source_.require(got > 0, [&] { return message("ends ", count, " bytes early"); });
       at += got, count -= static_cast<std::size_t>(got);
     }
   }
@@ -143,7 +143,7 @@ class InputFile {
 inline FileBytes read_file(const FileSource& source, std::uint64_t limit = std::uint64_t(1) << 32) {
   InputFile file(source);
   source.require(file.size() <= limit,
-                 [&] { return "has " + to_string(file.size()) + " bytes; at most " + to_string(limit) + " are read"; });
+                 [&] { return message("has ", file.size(), " bytes; at most ", limit, " are read"); });
   return file.read(file.size());
 }
 
@@ -191,13 +191,13 @@ class AtomicFile {
     std::error_code none;
     if (std::filesystem::is_symlink(target_, none)) {
       target_ = std::filesystem::canonical(target_, none);
-      source_.require(!none, [&] { return "is a link that leads nowhere: " + none.message(); });
+      source_.require(!none, [&] { return message("is a link that leads nowhere: ", none.message()); });
     }
     struct stat old {};
     const bool exists = ::stat(target_.c_str(), &old) == 0;
     if (exists && S_ISCHR(old.st_mode)) return ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
     source_.require(!exists || S_ISREG(old.st_mode),
-                    [&] { return std::string("is ") + detail::file_kind(old.st_mode) + ", not a regular file"; });
+                    [&] { return message("is ", detail::file_kind(old.st_mode), ", not a regular file"); });
     static std::atomic<unsigned> serial{0};
     for (;;) {
       temporary_ = folder_of_target() / (".attend-" + to_string(::getpid()) + "-" + to_string(serial++) + ".tmp");

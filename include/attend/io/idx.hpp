@@ -25,7 +25,7 @@ constexpr int idx_type() {
 inline std::string idx_type_name(int code) {
   const char* names[] = {"uint8", "int8", "?", "int16", "int32", "float", "double"};
   if (code >= 0x08 && code <= 0x0E && code != 0x0A) return names[code - 0x08];
-  return "unknown (" + to_string(code) + ")";
+  return message("unknown (", code, ")");
 }
 }  // namespace detail
 
@@ -36,17 +36,15 @@ template <class S, int R>
 Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = std::uint64_t(1) << 32) {
   const FileSource source{"read_idx", path};
   const FileBytes file = read_file(source, limit);
-  source.require(file.size >= 4, [&] {
-    return "has " + to_string(file.size) + " bytes; an IDX file begins with 4 that tell its type";
-  });
+  source.require(file.size >= 4,
+                 [&] { return message("has ", file.size, " bytes; an IDX file begins with 4 that tell its type"); });
   const bool gzip = file.begin()[0] == std::byte(0x1f) && file.begin()[1] == std::byte(0x8b);
   std::optional<detail::Inflate> inflate;
   if (gzip) inflate.emplace(source, file.begin(), file.size, Compression::gzip);
   std::size_t at = 0;
   const auto take = [&](void* to, std::size_t count) {
     if (gzip) return inflate->read(to, count);
-    source.require(count <= file.size - at,
-                   [&] { return "ends " + to_string(count - (file.size - at)) + " bytes early"; });
+    source.require(count <= file.size - at, [&] { return message("ends ", count - (file.size - at), " bytes early"); });
     if (count > 0) std::memcpy(to, file.begin() + at, count);
     at += count;
   };
@@ -54,15 +52,14 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
   unsigned char magic[4];
   take(magic, 4);
   source.require(magic[0] == 0 && magic[1] == 0, [&] {
-    return "begins with " + excerpt({reinterpret_cast<const char*>(magic), 4}) +
-           "; an IDX file begins with two zero bytes";
+    return message("begins with ", excerpt({reinterpret_cast<const char*>(magic), 4}),
+                   "; an IDX file begins with two zero bytes");
   });
   source.require(magic[2] == detail::idx_type<S>(), [&] {
-    return "has elements of type " + detail::idx_type_name(magic[2]) + "; " +
-           detail::idx_type_name(detail::idx_type<S>()) + " was asked for";
+    return message("has elements of type ", detail::idx_type_name(magic[2]), "; ",
+                   detail::idx_type_name(detail::idx_type<S>()), " was asked for");
   });
-  source.require(magic[3] == R,
-                 [&] { return "has rank " + to_string(magic[3]) + "; rank " + to_string(R) + " was asked for"; });
+  source.require(magic[3] == R, [&] { return message("has rank ", magic[3], "; rank ", R, " was asked for"); });
   Shape<R> shape{};
   Checked bytes = sizeof(S);
   for (Index& extent : shape) {
@@ -74,15 +71,14 @@ Tensor<S, R> read_idx(const std::filesystem::path& path, std::uint64_t limit = s
   const std::uint64_t most = std::min(limit, gzip ? file.size * detail::most_deflation : file.size);
   const auto size = bytes.at_most(most);
   source.require(size.has_value(), [&] {
-    return "announces shape " + to_string(shape) + ", more than a file of " + to_string(file.size) + " bytes can hold";
+    return message("announces shape ", shape, ", more than a file of ", file.size, " bytes can hold");
   });
   Tensor<S, R> tensor(shape);
   take(tensor.data(), static_cast<std::size_t>(*size));
   if (gzip)
     inflate->finish();
   else
-    source.require(at == file.size,
-                   [&] { return "has " + to_string(file.size - at) + " bytes behind the last element"; });
+    source.require(at == file.size, [&] { return message("has ", file.size - at, " bytes behind the last element"); });
   if constexpr (sizeof(S) > 1)
     for (Index i = 0; i < tensor.size(); ++i)
       tensor.data()[i] = detail::load_bytes<S>(reinterpret_cast<const std::byte*>(tensor.data() + i), false);
@@ -102,7 +98,7 @@ void write_idx(const std::filesystem::path& path, const T& tensor) {
   std::byte* at = bytes.data() + 4;
   for (const Index extent : shape) {
     require(extent <= 0xffffffff, "write_idx",
-            [&] { return "x has shape " + to_string(shape) + "; an IDX extent has 32 bits"; });
+            [&] { return message("x has shape ", shape, "; an IDX extent has 32 bits"); });
     detail::store_bytes(static_cast<std::uint32_t>(extent), at, false);
     at += 4;
   }

@@ -26,8 +26,9 @@ inline std::map<std::string, ZipEntry> parse_zip_directory(const FileSource& sou
   const auto has = [&](std::uint64_t at, Checked count) {
     return (Checked(at) + count).at_most(text.size()).has_value();
   };
-  source.require(text.size() >= 22 && text.substr(0, 2) == "PK",
-                 [&] { return "begins with " + excerpt(text.substr(0, 4)) + "; a .npz file begins with \"PK\""; });
+  source.require(text.size() >= 22 && text.substr(0, 2) == "PK", [&] {
+    return message("begins with ", excerpt(text.substr(0, 4)), "; a .npz file begins with \"PK\"");
+  });
   std::uint64_t end = text.size() - 22;  // a comment may follow the end record
   const std::uint64_t first = text.size() > 22 + 0xffff ? text.size() - 22 - 0xffff : 0;
   while (u32(end) != 0x06054b50 || u16(end + 20) != text.size() - end - 22) {
@@ -41,20 +42,18 @@ inline std::map<std::string, ZipEntry> parse_zip_directory(const FileSource& sou
                  [] { return "is a zip64 file (4 GiB or 65535 arrays and more), which is not read"; });
   source.require(directory + directory_size == end,
                  [] { return "has a directory that does not end at its end record"; });
-  source.require(count <= most_entries, [&] {
-    return "has " + to_string(count) + " arrays; at most " + to_string(most_entries) + " are read";
-  });
+  source.require(count <= most_entries,
+                 [&] { return message("has ", count, " arrays; at most ", most_entries, " are read"); });
 
   std::map<std::string, ZipEntry> entries;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> parts;  // begin and end of each, its own header included
   std::uint64_t at = directory;
   for (std::uint64_t i = 0; i < count; ++i) {
     source.require(has(at, 46) && at + 46 <= end && u32(at) == 0x02014b50,
-                   [&] { return "entry " + to_string(i) + " of its directory is broken"; });
+                   [&] { return message("entry ", i, " of its directory is broken"); });
     const std::uint64_t flags = u16(at + 8), method = u16(at + 10), name_size = u16(at + 28), local = u32(at + 42);
     const std::uint64_t following = name_size + u16(at + 30) + u16(at + 32);
-    source.require(at + 46 + following <= end,
-                   [&] { return "entry " + to_string(i) + " of its directory is cut off"; });
+    source.require(at + 46 + following <= end, [&] { return message("entry ", i, " of its directory is cut off"); });
     const std::string name(text.substr(at + 46, name_size));
     const auto complain = [&](const std::string& reason) { source.fail("entry " + excerpt(name) + " " + reason); };
     ZipEntry entry;
@@ -102,10 +101,9 @@ class NpzFile {
       : source_{"read_npz", path}, options_(options), bytes_(read_file(source_, options.limit)) {
     for (const auto& [name, entry] : detail::parse_zip_directory(source_, bytes_.text(), options.arrays)) {
       source_.require(name.size() > 4 && name.compare(name.size() - 4, 4, ".npy") == 0,
-                      [&, &n = name] { return "holds " + excerpt(n) + ", which is no .npy"; });
+                      [&, &n = name] { return message("holds ", excerpt(n), ", which is no .npy"); });
       source_.require(entry.size <= options.limit, [&, &n = name, &e = entry] {
-        return "holds " + excerpt(n) + " of " + to_string(e.size) + " bytes; at most " + to_string(options_.limit) +
-               " are read";
+        return message("holds ", excerpt(n), " of ", e.size, " bytes; at most ", options_.limit, " are read");
       });
       entries_.emplace(name.substr(0, name.size() - 4), entry);
     }
@@ -123,7 +121,7 @@ class NpzFile {
   auto with(const std::string& name, Read&& read) const {
     const auto found = entries_.find(name);
     source_.require(found != entries_.end(),
-                    [&] { return "has no array " + excerpt(name) + " among its " + to_string(entries_.size()); });
+                    [&] { return message("has no array ", excerpt(name), " among its ", entries_.size()); });
     const detail::ZipEntry& entry = found->second;
     const FileSource member{source_.operation, source_.path.string() + ": " + excerpt(name)};
     const std::byte* data = bytes_.begin() + entry.begin;
@@ -169,7 +167,7 @@ class NpzWriter {
   template <class T>
   NpzWriter& add(const std::string& name, const T& tensor) {
     require<OptionError>(!name.empty() && name.size() < 60000 && entries_.count(name) == 0, "write_npz",
-                         [&] { return "name " + excerpt(name) + " is empty, too long, or given twice"; });
+                         [&] { return message("name ", excerpt(name), " is empty, too long, or given twice"); });
     entries_.emplace(name, detail::npy_bytes(ArrayBytes::of(tensor)));
     return *this;
   }

@@ -40,7 +40,7 @@ class NpyHeaderReader {
       expect(':');
       const unsigned field = key == "descr" ? 1 : key == "fortran_order" ? 2 : key == "shape" ? 4 : 0;
       source_.require(field != 0 && !(seen & field),
-                      [&] { return "key " + excerpt(key) + " of the header is unknown or given twice"; });
+                      [&] { return message("key ", excerpt(key), " of the header is unknown or given twice"); });
       seen |= field;
       if (field == 1) read_descr();
       if (field == 2) read_order();
@@ -52,7 +52,7 @@ class NpyHeaderReader {
     }
     skip_space();
     source_.require(at_ == text_.size(),
-                    [&] { return "the header goes on behind its '}' with " + excerpt(text_.substr(at_)); });
+                    [&] { return message("the header goes on behind its '}' with ", excerpt(text_.substr(at_))); });
     source_.require(seen == 7, [] { return "the header lacks one of descr, fortran_order and shape"; });
   }
   void read_descr() {
@@ -61,7 +61,7 @@ class NpyHeaderReader {
                     [] { return "has elements with fields; plain numbers are read"; });
     const std::string_view descr = string();
     source_.require(descr.size() != 3 || descr[0] != '>' || descr[2] == '1',
-                    [&] { return "has big-endian elements (" + excerpt(descr) + "); little-endian are read"; });
+                    [&] { return message("has big-endian elements (", excerpt(descr), "); little-endian are read"); });
     source_.require(descr != "|O" && descr != "O", [] {
       return "has Python objects as elements; they could run code when read, so they are refused";
     });
@@ -69,20 +69,21 @@ class NpyHeaderReader {
                            ? dtype_of_numpy(descr.substr(1))
                            : std::nullopt;
     source_.require(known && (descr[0] != '|' || size_of(*known) == 1), [&] {
-      return "has elements of type " + excerpt(descr) + "; f2, f4, f8, i1 to i8, u1 to u8 and b1 are read";
+      return message("has elements of type ", excerpt(descr), "; f2, f4, f8, i1 to i8, u1 to u8 and b1 are read");
     });
     dtype = *known;
   }
   void read_order() {
     if (word("False")) return;
-    source_.require(word("True"),
-                    [&] { return "fortran_order must be True or False, not " + excerpt(text_.substr(at_, 8)); });
+    source_.require(word("True"), [&] {
+      return message("fortran_order must be True or False, not ", excerpt(text_.substr(at_, 8)));
+    });
     source_.fail("is in Fortran order; only C order is read (np.ascontiguousarray converts)");
   }
   void read_shape() {
     expect('(');
     while (!take(')')) {
-      source_.require(shape.size() < most_axes, [] { return "shape has more than " + to_string(most_axes) + " axes"; });
+      source_.require(shape.size() < most_axes, [] { return message("shape has more than ", most_axes, " axes"); });
       skip_space();
       const std::size_t first = at_;
       std::uint64_t extent = 0;
@@ -92,7 +93,7 @@ class NpyHeaderReader {
       const bool leading_zero = at_ - first > 1 && text_[first] == '0';
       const bool more_digits = at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9';
       source_.require(at_ > first && !leading_zero && !more_digits && extent <= most, [&] {
-        return "shape has " + excerpt(text_.substr(first, 24)) + " where a number from 0 must be";
+        return message("shape has ", excerpt(text_.substr(first, 24)), " where a number from 0 must be");
       });
       shape.push_back(static_cast<Index>(extent));
       if (!take(',')) {
@@ -118,8 +119,9 @@ class NpyHeaderReader {
     return true;
   }
   void expect(char c) {
-    source_.require(take(c),
-                    [&] { return "the header has " + excerpt(text_.substr(at_, 16)) + " where '" + c + "' must be"; });
+    source_.require(take(c), [&] {
+      return message("the header has ", excerpt(text_.substr(at_, 16)), " where '", c, "' must be");
+    });
   }
   std::string_view string() {
     const char quote = take('\'') ? '\'' : '"';
@@ -138,27 +140,25 @@ class NpyHeaderReader {
 /// The array in the bytes of a .npy file, validated; it refers to them and to `source`.
 inline StoredArray parse_npy(const FileSource& source, std::string_view bytes, const std::string& name = "") {
   source.require(bytes.size() >= 10 && bytes.substr(0, 6) == "\x93NUMPY", [&] {
-    return "begins with " + excerpt(bytes.substr(0, 8)) + "; a .npy file begins with \"\\x93NUMPY\"";
+    return message("begins with ", excerpt(bytes.substr(0, 8)), "; a .npy file begins with \"\\x93NUMPY\"");
   });
   const auto* data = reinterpret_cast<const std::byte*>(bytes.data());
   const int major = static_cast<unsigned char>(bytes[6]), minor = static_cast<unsigned char>(bytes[7]);
-  source.require(major >= 1 && major <= 3 && minor == 0, [&] {
-    return "has version " + to_string(major) + "." + to_string(minor) + "; 1.0, 2.0 and 3.0 are read";
-  });
+  source.require(major >= 1 && major <= 3 && minor == 0,
+                 [&] { return message("has version ", major, ".", minor, "; 1.0, 2.0 and 3.0 are read"); });
   const std::size_t start = major == 1 ? 10 : 12;
   source.require(bytes.size() >= start, [] { return "ends within its header"; });
   const std::uint64_t length = major == 1 ? load_bytes<std::uint16_t>(data + 8) : load_bytes<std::uint32_t>(data + 8);
   source.require(length <= bytes.size() - start && length <= 1u << 20, [&] {
-    return "announces a header of " + to_string(length) + " bytes; the file has " + to_string(bytes.size()) +
-           ", and at most 2^20 are read";
+    return message("announces a header of ", length, " bytes; the file has ", bytes.size(),
+                   ", and at most 2^20 are read");
   });
   NpyHeaderReader header(source, bytes.substr(start, length));
   const std::uint64_t there = bytes.size() - start - length;
   Checked wanted = size_of(header.dtype);
   for (const Index extent : header.shape) wanted = wanted * static_cast<std::uint64_t>(extent);
   source.require(wanted == there, [&] {
-    return "announces shape " + to_string(header.shape) + " of " + to_string(header.dtype) + "; " + to_string(there) +
-           " bytes follow";
+    return message("announces shape ", header.shape, " of ", header.dtype, "; ", there, " bytes follow");
   });
   return {source, name, header.dtype, std::move(header.shape), data + start + length};
 }

@@ -29,12 +29,12 @@ constexpr png_uint_32 png_formats[] = {0, PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FO
 /// the image are ignored, as every viewer does. FileError if it is no PNG, broken, or larger than the options allow.
 inline Tensor<std::uint8_t, 3> read_png(const std::filesystem::path& path, const PngOptions& options = {}) {
   require<OptionError>(options.channels >= 0 && options.channels <= 4, "read_png",
-                       [&] { return "channels is " + to_string(options.channels) + "; it must be 0 to 4"; });
+                       [&] { return message("channels is ", options.channels, "; it must be 0 to 4"); });
   const FileSource source{"read_png", path};
   const FileBytes file = read_file(source);
   detail::PngImage image;
   const auto check = [&](int ok) {
-    source.require(ok != 0, [&] { return "is no valid PNG: " + std::string(image.message); });
+    source.require(ok != 0, [&] { return message("is no valid PNG: ", image.message); });
   };
   source.require(file.size > 0, [] { return "is empty"; });
   check(png_image_begin_read_from_memory(&image, file.begin(), file.size));
@@ -42,9 +42,8 @@ inline Tensor<std::uint8_t, 3> read_png(const std::filesystem::path& path, const
   // At best one bit per pixel and deflate's best factor: a larger image cannot be in so few bytes.
   source.require(pixels.at_most(options.limit) && pixels.at_most((Checked(file.size) * 8 * 1040).value().value_or(0)),
                  [&] {
-                   return "announces " + to_string(image.width) + " x " + to_string(image.height) +
-                          " pixels; a file of " + to_string(file.size) +
-                          " bytes cannot have them, or they are more than the limit of " + to_string(options.limit);
+                   return message("announces ", image.width, " x ", image.height, " pixels; a file of ", file.size,
+                                  " bytes cannot have them, or they are more than the limit of ", options.limit);
                  });
   int channels = options.channels;
   if (channels == 0)
@@ -70,8 +69,8 @@ void write_png(const std::filesystem::path& path, const T& pixels) {
   if constexpr (Traits::rank == 3) channels = shape[2];
   require(shape[0] > 0 && shape[1] > 0 && shape[0] < 1 << 24 && shape[1] < 1 << 24 && channels >= 1 && channels <= 4,
           "write_png", [&] {
-            return "image has shape " + to_string(shape) +
-                   "; it must be (height, width, channels), not empty, with 1 to 4 channels";
+            return message("image has shape ", shape,
+                           "; it must be (height, width, channels), not empty, with 1 to 4 channels");
           });
   const FileSource source{"write_png", path};
   detail::PngImage image;
@@ -79,7 +78,7 @@ void write_png(const std::filesystem::path& path, const T& pixels) {
   image.height = static_cast<png_uint_32>(shape[0]);
   image.format = detail::png_formats[channels];
   const auto check = [&](int ok) {
-    source.require(ok != 0, [&] { return "cannot be written as PNG: " + std::string(image.message); });
+    source.require(ok != 0, [&] { return message("cannot be written as PNG: ", image.message); });
   };
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);  // an upper bound
   std::unique_ptr<char[]> memory(new char[size]);

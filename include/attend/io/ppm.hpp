@@ -15,7 +15,7 @@ inline Tensor<std::uint8_t, 3> read_ppm(const std::filesystem::path& path, std::
   const FileBytes file = read_file(source, limit);
   const std::string_view text = file.text();
   source.require(text.size() > 2 && text[0] == 'P' && (text[1] == '5' || text[1] == '6'),
-                 [&] { return "begins with " + excerpt(text.substr(0, 4)) + "; P5 or P6 are read"; });
+                 [&] { return message("begins with ", excerpt(text.substr(0, 4)), "; P5 or P6 are read"); });
   std::size_t at = 2;
   const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
   const auto number = [&](const char* what, std::uint64_t most) {
@@ -28,8 +28,7 @@ inline Tensor<std::uint8_t, 3> read_ppm(const std::filesystem::path& path, std::
     for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && value <= most; ++at)
       value = value * 10 + static_cast<std::uint64_t>(text[at] - '0');
     source.require(first > before && at > first && value > 0 && value <= most, [&] {
-      return std::string(what) + " must be a number from 1 to " + to_string(most) + ", not " +
-             excerpt(text.substr(first, 8));
+      return message(what, " must be a number from 1 to ", most, ", not ", excerpt(text.substr(first, 8)));
     });
     return value;
   };
@@ -40,16 +39,14 @@ inline Tensor<std::uint8_t, 3> read_ppm(const std::filesystem::path& path, std::
   const std::uint64_t channels = text[1] == '6' ? 3 : 1;
   const std::uint64_t there = text.size() - at;
   source.require(Checked(width) * height * channels == there, [&] {
-    return "has " + to_string(there) + " bytes of pixels; " + to_string(width) + " x " + to_string(height) + " x " +
-           to_string(channels) + " are announced";
+    return message("has ", there, " bytes of pixels; ", width, " x ", height, " x ", channels, " are announced");
   });
   Tensor<std::uint8_t, 3> pixels(Shape<3>{Index(height), Index(width), Index(channels)});
   std::memcpy(pixels.data(), file.begin() + at, there);
   for (Index i = 0; i < pixels.size(); ++i) {
     std::uint8_t& value = pixels.data()[i];
-    source.require(value <= largest, [&] {
-      return "byte " + to_string(at + std::size_t(i)) + " is above the maximum of " + to_string(largest);
-    });
+    source.require(value <= largest,
+                   [&] { return message("byte ", at + std::size_t(i), " is above the maximum of ", largest); });
     value = static_cast<std::uint8_t>((value * 255u + largest / 2) / largest);
   }
   return pixels;
@@ -63,7 +60,7 @@ void write_ppm(const std::filesystem::path& path, const T& pixels) {
                 "attend: write_ppm takes std::uint8_t of rank 3 [height, width, channels]");
   const auto shape = shape_of(pixels);
   require(pixels.size() > 0 && (shape[2] == 1 || shape[2] == 3), "write_ppm",
-          [&] { return "image has shape " + to_string(shape) + "; it must be (height, width, 1 or 3) and not empty"; });
+          [&] { return message("image has shape ", shape, "; it must be (height, width, 1 or 3) and not empty"); });
   std::string text = shape[2] == 3 ? "P6\n" : "P5\n";
   text += to_string(shape[1]) + " " + to_string(shape[0]) + "\n255\n";
   text.append(reinterpret_cast<const char*>(pixels.data()), static_cast<std::size_t>(pixels.size()));

@@ -135,7 +135,7 @@ LoadReport load_safetensors(const SafetensorsFile& file, Model& model, const Loa
     if (name.compare(0, options.prefix.size(), options.prefix) == 0 && used.count(name) == 0)
       report.unexpected.push_back(name);
   file.source().require(report.complete() || !options.strict,
-                        [&] { return "does not fit the model; nothing was loaded:" + report.text(); });
+                        [&] { return message("does not fit the model; nothing was loaded:", report.text()); });
 
   std::vector<std::unique_ptr<Edit<Scalar, 1>>> edits;  // what can fail for want of memory fails here
   for (Value& v : values) edits.emplace_back(new Edit<Scalar, 1>(v.parameter->edit_flat()));

@@ -18,7 +18,7 @@ class SafetensorsFile {
       : source_{"safetensors", path} {
     InputFile file(source_);
     source_.require(file.size() >= 8, [&] {
-      return "has " + to_string(file.size()) + " bytes; a safetensors file begins with the 8 of its header's length";
+      return message("has ", file.size(), " bytes; a safetensors file begins with the 8 of its header's length");
     });
     std::byte first[8];
     file.read(first, 8);
@@ -26,8 +26,8 @@ class SafetensorsFile {
                     [] { return "is a Git LFS pointer; fetch the file it stands for"; });
     const auto length = detail::load_bytes<std::uint64_t>(first);
     source_.require(length <= options.limits.header && length <= file.size() - 8, [&] {
-      return "announces a header of " + to_string(length) + " bytes; the file has " + to_string(file.size()) +
-             ", and at most " + to_string(options.limits.header) + " are read";
+      return message("announces a header of ", length, " bytes; the file has ", file.size(), ", and at most ",
+                     options.limits.header, " are read");
     });
     const std::uint64_t data_size = file.size() - 8 - length;
     const FileBytes header = file.read(length);
@@ -73,9 +73,8 @@ class SafetensorsFile {
  private:
   const detail::SafetensorsEntry& entry(const std::string& name) const {
     const auto found = index_.tensors.find(name);
-    source_.require(found != index_.tensors.end(), [&] {
-      return "has no tensor " + excerpt(name) + " among its " + to_string(index_.tensors.size());
-    });
+    source_.require(found != index_.tensors.end(),
+                    [&] { return message("has no tensor ", excerpt(name), " among its ", index_.tensors.size()); });
     return found->second;
   }
   FileSource source_;
@@ -98,7 +97,7 @@ class SafetensorsWriter {
   }
   SafetensorsWriter& add(const std::string& name, ArrayBytes array) {
     require<OptionError>(name != "__metadata__" && arrays_.count(name) == 0, "safetensors",
-                         [&] { return "name " + excerpt(name) + " is given twice, or reserved"; });
+                         [&] { return message("name ", excerpt(name), " is given twice, or reserved"); });
     require_text(name);
     arrays_.emplace(name, std::move(array));
     return *this;
@@ -144,7 +143,7 @@ class SafetensorsWriter {
   static void require_text(const std::string& name) {
     for (const char c : name)
       require<OptionError>(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f, "safetensors",
-                           [&] { return "name " + excerpt(name) + " has a control character"; });
+                           [&] { return message("name ", excerpt(name), " has a control character"); });
     require_utf8(name);
   }
   static void require_utf8(const std::string& name) {

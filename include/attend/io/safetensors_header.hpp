@@ -43,7 +43,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (place_ != Place::list) return refuse("a number");
     std::vector<std::uint64_t>& list = field_ == "shape" ? shape_ : offsets_;
     const std::size_t most = field_ == "shape" ? limits_.rank : 2;
-    source_.require(list.size() < most, [&] { return where() + " has more than " + to_string(most) + " elements"; });
+    source_.require(list.size() < most, [&] { return message(where(), " has more than ", most, " elements"); });
     list.push_back(number);
     return true;
   }
@@ -67,12 +67,12 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool key(string_t& text) override {
     source_.require(text.size() <= limits_.name, [&] {
-      return "the header has a name of " + to_string(text.size()) + " bytes: " + excerpt(text) + "; at most " +
-             to_string(limits_.name) + " are read";
+      return message("the header has a name of ", text.size(), " bytes: ", excerpt(text), "; at most ", limits_.name,
+                     " are read");
     });
     for (const char c : text)
       source_.require(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f,
-                      [&] { return "name " + excerpt(text) + " has a control character"; });
+                      [&] { return message("name ", excerpt(text), " has a control character"); });
     bool first = true;
     if (place_ == Place::top) {
       name_ = text, seen_ = 0;
@@ -82,7 +82,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
       else
         first = index_.tensors.emplace(text, SafetensorsEntry{}).second;
       source_.require(index_.tensors.size() <= limits_.tensors,
-                      [&] { return "has more than " + to_string(limits_.tensors) + " tensors"; });
+                      [&] { return message("has more than ", limits_.tensors, " tensors"); });
     } else {
       field_ = text;
       if (place_ == Place::metadata)
@@ -90,12 +90,12 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
       else {
         const unsigned field = text == "dtype" ? 1 : text == "shape" ? 2 : text == "data_offsets" ? 4 : 0;
         source_.require(field != 0,
-                        [&] { return "tensor " + excerpt(name_) + " has an unknown field " + excerpt(text); });
+                        [&] { return message("tensor ", excerpt(name_), " has an unknown field ", excerpt(text)); });
         first = !(seen_ & field);
         seen_ |= field;
       }
     }
-    source_.require(first, [&] { return "name " + excerpt(text) + " is given twice"; });
+    source_.require(first, [&] { return message("name ", excerpt(text), " is given twice"); });
     return true;
   }
   bool end_object() override {
@@ -122,7 +122,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
   std::string where() const {
     if (place_ == Place::start) return "the header";
     if (place_ == Place::top) return excerpt(name_);
-    return excerpt(field_) + " of " + excerpt(name_);
+    return message(excerpt(field_), " of ", excerpt(name_));
   }
   [[noreturn]] bool refuse(const std::string& what) const {
     const char* wanted = place_ == Place::list                            ? "a whole number from 0"
@@ -141,21 +141,22 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
   void finish_tensor() {
     source_.require(seen_ == 7,
-                    [&] { return "tensor " + excerpt(name_) + " lacks one of dtype, shape and data_offsets"; });
-    source_.require(offsets_.size() == 2 && offsets_[0] <= offsets_[1],
-                    [&] { return "tensor " + excerpt(name_) + " has data_offsets that are no two ascending numbers"; });
+                    [&] { return message("tensor ", excerpt(name_), " lacks one of dtype, shape and data_offsets"); });
+    source_.require(offsets_.size() == 2 && offsets_[0] <= offsets_[1], [&] {
+      return message("tensor ", excerpt(name_), " has data_offsets that are no two ascending numbers");
+    });
     SafetensorsEntry& e = entry();
     Checked bytes = size_of(e.dtype);
     for (const std::uint64_t extent : shape_) {
       source_.require(extent <= static_cast<std::uint64_t>(std::numeric_limits<Index>::max()),
-                      [&] { return "tensor " + excerpt(name_) + " has an extent of " + to_string(extent); });
+                      [&] { return message("tensor ", excerpt(name_), " has an extent of ", extent); });
       bytes = bytes * extent;
       e.shape.push_back(static_cast<Index>(extent));
     }
     e.begin = offsets_[0], e.end = offsets_[1];
     source_.require(bytes == e.end - e.begin, [&] {
-      return "tensor " + excerpt(name_) + " has type " + to_string(e.dtype) + " and shape " + to_string(e.shape) +
-             ", but " + to_string(e.end - e.begin) + " bytes";
+      return message("tensor ", excerpt(name_), " has type ", e.dtype, " and shape ", e.shape, ", but ",
+                     e.end - e.begin, " bytes");
     });
   }
 
@@ -173,7 +174,7 @@ class SafetensorsHeaderReader : public nlohmann::json_sax<nlohmann::json> {
 inline SafetensorsIndex parse_safetensors_header(const FileSource& source, const SafetensorsLimits& limits,
                                                  std::string_view json, std::uint64_t data_size) {
   source.require(!json.empty() && json.front() == '{',
-                 [&] { return "the header does not begin with '{' but with " + excerpt(json.substr(0, 8)); });
+                 [&] { return message("the header does not begin with '{' but with ", excerpt(json.substr(0, 8))); });
   source.require(json.find('\0') == json.npos,
                  [] { return "the header has a NUL byte"; });  // the parser would stop there
   SafetensorsHeaderReader reader(source, limits);
@@ -191,18 +192,16 @@ inline SafetensorsIndex parse_safetensors_header(const FileSource& source, const
   for (const Named* named : in_order) {
     const auto& [name, entry] = *named;
     source.require(entry.end <= data_size, [&, &n = name, &e = entry] {
-      return "tensor " + excerpt(n) + " ends at byte " + to_string(e.end) + " of the data, which has " +
-             to_string(data_size);
+      return message("tensor ", excerpt(n), " ends at byte ", e.end, " of the data, which has ", data_size);
     });
     source.require(entry.begin == covered, [&, &n = name, &e = entry] {
-      return "tensor " + excerpt(n) + " begins at byte " + to_string(e.begin) + " of the data; " +
-             (e.begin < covered ? "it overlaps another, which ends at " : "there is a hole from byte ") +
-             to_string(covered);
+      return message("tensor ", excerpt(n), " begins at byte ", e.begin, " of the data; ",
+                     e.begin < covered ? "it overlaps another, which ends at " : "there is a hole from byte ", covered);
     });
     covered = entry.end;
   }
   source.require(covered == data_size,
-                 [&] { return "has " + to_string(data_size - covered) + " bytes behind the last tensor"; });
+                 [&] { return message("has ", data_size - covered, " bytes behind the last tensor"); });
   return index;
 }
 

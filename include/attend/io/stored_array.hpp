@@ -29,9 +29,8 @@ class StoredArray {
   /// Throws FileError unless the rank is `R` and the values convert.
   template <class S, int R>
   Tensor<S, R> tensor() const {
-    source_->require(shape_.size() == R, [&] {
-      return described() + " has shape " + to_string(shape_) + "; rank " + to_string(R) + " was asked for";
-    });
+    source_->require(shape_.size() == R,
+                     [&] { return message(described(), " has shape ", shape_, "; rank ", R, " was asked for"); });
     Shape<R> shape{};
     for (std::size_t i = 0; i < shape.size(); ++i) shape[i] = shape_[i];
     Tensor<S, R> result(shape);
@@ -48,12 +47,11 @@ class StoredArray {
   template <class S>
   void read(S* to) const {
     source_->require(detail::converts<S>(dtype_), [&] {
-      return described() + " has type " + to_string(dtype_) + "; it cannot be read as " + to_string(dtype_of<S>());
+      return message(described(), " has type ", dtype_, "; it cannot be read as ", dtype_of<S>());
     });
     const Index done = detail::convert_array(dtype_, bytes_, size(), to);
     source_->require(done == size(), [&] {
-      return described() + " has type " + to_string(dtype_) + "; element " + to_string(done) + " does not fit " +
-             to_string(dtype_of<S>());
+      return message(described(), " has type ", dtype_, "; element ", done, " does not fit ", dtype_of<S>());
     });
   }
 
@@ -77,7 +75,7 @@ struct ArrayBytes {
   static ArrayBytes of(std::vector<Index> shape, const S* data, Index count, Dtype dtype = dtype_of<S>()) {
     require<OptionError>(
         dtype == dtype_of<S>() || (std::is_floating_point_v<S> && (dtype == Dtype::F16 || dtype == Dtype::BF16)),
-        "write", [&] { return std::string(to_string(dtype_of<S>())) + " is not stored as " + to_string(dtype); });
+        "write", [&] { return message(to_string(dtype_of<S>()), " is not stored as ", dtype); });
     ArrayBytes array{dtype, std::move(shape), std::vector<std::byte>(static_cast<std::size_t>(count) * size_of(dtype))};
     std::byte* to = array.bytes.data();
     for (Index i = 0; i < count; ++i, to += size_of(dtype)) {

@@ -17,7 +17,7 @@ struct Pair {
   friend constexpr bool operator!=(const Pair& a, const Pair& b) { return !(a == b); }
 };
 
-inline std::string to_string(const Pair& p) { return "(" + to_string(p.height) + ", " + to_string(p.width) + ")"; }
+inline std::string to_string(const Pair& p) { return message("(", p.height, ", ", p.width, ")"); }
 
 /// Cells added at each of the four sides.
 struct Pads {
@@ -28,8 +28,7 @@ struct Pads {
 };
 
 inline std::string to_string(const Pads& p) {
-  return "(top " + to_string(p.top) + ", bottom " + to_string(p.bottom) + ", left " + to_string(p.left) + ", right " +
-         to_string(p.right) + ")";
+  return message("(top ", p.top, ", bottom ", p.bottom, ", left ", p.left, ", right ", p.right, ")");
 }
 
 /// How much a convolution pads: a number of cells at every side, one for height and one for width, or a rule.

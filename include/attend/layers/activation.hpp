@@ -99,7 +99,7 @@ class Softplus : public Layer<Softplus> {
  public:
   explicit Softplus(const SoftplusOptions& options = {}) : options_(options) {
     require<OptionError>(options.beta > 0, "Softplus",
-                         [&] { return "beta is " + to_string(options.beta) + "; it must be greater than 0"; });
+                         [&] { return message("beta is ", options.beta, "; it must be greater than 0"); });
   }
   template <class S, int R>
   Variable<S, R> forward(const Variable<S, R>& x) const {

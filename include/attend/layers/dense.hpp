@@ -54,8 +54,8 @@ class Dense : public Layer<Dense<S>> {
  private:
   static const DenseOptions& checked(const DenseOptions& o) {
     require<OptionError>(o.in_features > 0 && o.out_features > 0, "Dense", [&] {
-      return "in_features is " + to_string(o.in_features) + " and out_features " + to_string(o.out_features) +
-             "; both must be at least 1";
+      return message("in_features is ", o.in_features, " and out_features ", o.out_features,
+                     "; both must be at least 1");
     });
     return o;
   }

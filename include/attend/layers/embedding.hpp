@@ -41,12 +41,12 @@ class Embedding : public Layer<Embedding<S>> {
  private:
   static const EmbeddingOptions& checked(const EmbeddingOptions& o) {
     require<OptionError>(o.num_embeddings > 0 && o.embed_dim > 0, "Embedding", [&] {
-      return "num_embeddings is " + to_string(o.num_embeddings) + " and embed_dim " + to_string(o.embed_dim) +
-             "; both must be at least 1";
+      return message("num_embeddings is ", o.num_embeddings, " and embed_dim ", o.embed_dim,
+                     "; both must be at least 1");
     });
     require<OptionError>(o.padding_idx >= -1 && o.padding_idx < o.num_embeddings, "Embedding", [&] {
-      return "padding_idx is " + to_string(o.padding_idx) + "; it must lie in [0, " + to_string(o.num_embeddings) +
-             "), or be -1 for none";
+      return message("padding_idx is ", o.padding_idx, "; it must lie in [0, ", o.num_embeddings,
+                     "), or be -1 for none");
     });
     return o;
   }

@@ -43,9 +43,8 @@ class GeM2d : public Layer<GeM2d<S>> {
 
  private:
   static const GeM2dOptions& checked(const GeM2dOptions& o) {
-    require<OptionError>(o.p > 0 && o.eps > 0, "GeM2d", [&] {
-      return "p is " + to_string(o.p) + " and eps " + to_string(o.eps) + "; both must be positive";
-    });
+    require<OptionError>(o.p > 0 && o.eps > 0, "GeM2d",
+                         [&] { return message("p is ", o.p, " and eps ", o.eps, "; both must be positive"); });
     return o;
   }
   GeM2dOptions options_;

@@ -18,8 +18,7 @@ class GroupNorm : public Layer<GroupNorm<S>> {
   explicit GroupNorm(const GroupNormOptions& options) : options_(options) {
     detail::check_norm_options("GroupNorm", options.channels, options.eps);
     require<OptionError>(options.num_groups > 0 && options.channels % options.num_groups == 0, "GroupNorm", [&] {
-      return "channels is " + to_string(options.channels) +
-             "; it must be divisible by num_groups = " + to_string(options.num_groups);
+      return message("channels is ", options.channels, "; it must be divisible by num_groups = ", options.num_groups);
     });
     if (options.affine) weight_.emplace(Shape<1>{options.channels}, S(1)), bias_.emplace(Shape<1>{options.channels});
   }
@@ -27,8 +26,7 @@ class GroupNorm : public Layer<GroupNorm<S>> {
   template <int R>
   Variable<S, R> forward(const Variable<S, R>& x) const {
     require(x.dim(-1) == options_.channels, "GroupNorm", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; its last axis must be channels = " + to_string(options_.channels);
+      return message("x has shape ", x.shape(), "; its last axis must be channels = ", options_.channels);
     });
     return group_norm(x, options_.num_groups, on(weight_, x), on(bias_, x), options_.eps);
   }

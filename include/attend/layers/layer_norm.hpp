@@ -24,17 +24,15 @@ namespace detail {
 template <std::size_t Axes>
 void check_row_norm_options(const char* layer, const std::array<Index, Axes>& shape, double eps) {
   for (const Index extent : shape)
-    require<OptionError>(extent > 0, layer, [&] {
-      return "normalized_shape is " + to_string(shape) + "; every extent must be at least 1";
-    });
-  require<OptionError>(eps >= 0, layer, [&] { return "eps is " + to_string(eps) + "; it must be 0 or more"; });
+    require<OptionError>(extent > 0, layer,
+                         [&] { return message("normalized_shape is ", shape, "; every extent must be at least 1"); });
+  require<OptionError>(eps >= 0, layer, [&] { return message("eps is ", eps, "; it must be 0 or more"); });
 }
 template <class S, int R, std::size_t Axes>
 void check_last_axes(const char* layer, const Variable<S, R>& x, const std::array<Index, Axes>& shape) {
   static_assert(R >= static_cast<int>(Axes), "attend: x has fewer axes than the norm's normalized_shape");
-  require(std::equal(shape.begin(), shape.end(), x.shape().end() - Axes), layer, [&] {
-    return "x has shape " + to_string(x.shape()) + "; its last axes must be normalized_shape = " + to_string(shape);
-  });
+  require(std::equal(shape.begin(), shape.end(), x.shape().end() - Axes), layer,
+          [&] { return message("x has shape ", x.shape(), "; its last axes must be normalized_shape = ", shape); });
 }
 }  // namespace detail
 

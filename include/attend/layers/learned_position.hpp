@@ -15,8 +15,7 @@ struct LearnedPositionCall {
 namespace detail {
 inline const LearnedPositionOptions& checked_positions(const LearnedPositionOptions& o, const char* name) {
   require<OptionError>(o.max_length > 0 && o.embed_dim > 0, name, [&] {
-    return "max_length = " + to_string(o.max_length) + " and embed_dim = " + to_string(o.embed_dim) +
-           " must be above 0";
+    return message("max_length = ", o.max_length, " and embed_dim = ", o.embed_dim, " must be above 0");
   });
   return o;
 }

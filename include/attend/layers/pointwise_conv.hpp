@@ -27,9 +27,8 @@ class PointwiseConv : public Layer<PointwiseConv<S>> {
   template <int R>
   Variable<S, R> forward(const Variable<S, R>& x) const {
     const Index out = weight_.shape()[0], in = weight_.shape()[1];
-    require(x.dim(-1) == in, "PointwiseConv", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be in_channels = " + to_string(in);
-    });
+    require(x.dim(-1) == in, "PointwiseConv",
+            [&] { return message("x has shape ", x.shape(), "; its last axis must be in_channels = ", in); });
     return dense(x, weight_.on(x).reshape(Shape<2>{out, in}), on(bias_, x), PackedDense<S>::of(weight_, out, in));
   }
   template <class Self, class Visit>
@@ -45,8 +44,7 @@ class PointwiseConv : public Layer<PointwiseConv<S>> {
  private:
   static const PointwiseConvOptions& checked(const PointwiseConvOptions& o) {
     require<OptionError>(o.in_channels > 0 && o.out_channels > 0, "PointwiseConv", [&] {
-      return "in_channels = " + to_string(o.in_channels) + " and out_channels = " + to_string(o.out_channels) +
-             " must be above 0";
+      return message("in_channels = ", o.in_channels, " and out_channels = ", o.out_channels, " must be above 0");
     });
     return o;
   }

@@ -71,8 +71,7 @@ class RecurrentStack {
   RecurrentStack(const char* name, Index gates, const Options& o, Rng& rng)
       : name_(name), hidden_(o.hidden_size), directions_(o.bidirectional ? 2 : 1), dropout_(o.dropout) {
     require<OptionError>(o.num_layers > 0 && o.dropout >= 0 && o.dropout <= 1, name, [&] {
-      return "num_layers = " + to_string(o.num_layers) + " must be above 0 and dropout = " + to_string(o.dropout) +
-             " lie in [0, 1]";
+      return message("num_layers = ", o.num_layers, " must be above 0 and dropout = ", o.dropout, " lie in [0, 1]");
     });
     for (Index l = 0; l < o.num_layers; ++l)
       for (Index d = 0; d < directions_; ++d)
@@ -88,8 +87,8 @@ class RecurrentStack {
     for (const auto* state : {&h0, &c0}) {
       const Shape<3> expected{count, x.dim(0), hidden_};
       require(state->shape() == Shape<3>{} || state->shape() == expected, name_, [&] {
-        return "an initial state has shape " + to_string(state->shape()) +
-               "; it must have (num_layers directions, batch, hidden_size) = " + to_string(expected);
+        return message("an initial state has shape ", state->shape(),
+                       "; it must have (num_layers directions, batch, hidden_size) = ", expected);
       });
     }
     Variable<S, 3> y = x;

@@ -53,7 +53,7 @@ struct RecurrentParameters {
  private:
   static Index checked(const char* layer, Index input, Index hidden) {
     require<OptionError>(input > 0 && hidden > 0, layer, [&] {
-      return "input_size = " + to_string(input) + " and hidden_size = " + to_string(hidden) + " must be above 0";
+      return message("input_size = ", input, " and hidden_size = ", hidden, " must be above 0");
     });
     return hidden;
   }

@@ -18,7 +18,7 @@ struct RelativePositionBiasOptions {
 inline std::shared_ptr<const BiasIndex> relative_position_index(Index height, Index width, bool class_token = false) {
   constexpr Index most = Index(1) << 15;
   require<OptionError>(height > 0 && width > 0 && height <= most / width, "relative_position_index", [&] {
-    return "a window of " + to_string(Shape<2>{height, width}) + " must have cells, and at most " + to_string(most);
+    return message("a window of ", Shape<2>{height, width}, " must have cells, and at most ", most);
   });
   const Index extra = class_token ? 1 : 0, tokens = height * width + extra;
   const Index pairs = (2 * height - 1) * (2 * width - 1);
@@ -65,8 +65,8 @@ class RelativePositionBias : public Layer<RelativePositionBias<S>> {
  private:
   static const RelativePositionBiasOptions& checked(const RelativePositionBiasOptions& o) {
     require<OptionError>(o.height > 0 && o.width > 0 && o.num_heads > 0, "RelativePositionBias", [&] {
-      return "height = " + to_string(o.height) + ", width = " + to_string(o.width) +
-             " and num_heads = " + to_string(o.num_heads) + " must be above 0";
+      return message("height = ", o.height, ", width = ", o.width, " and num_heads = ", o.num_heads,
+                     " must be above 0");
     });
     return o;
   }

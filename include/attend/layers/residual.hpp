@@ -22,9 +22,8 @@ class Residual : public Layer<Residual<Body>> {
     const auto branch = body_(x);
     static_assert(std::is_same_v<std::decay_t<decltype(branch)>, Variable<S, R>>,
                   "attend: the body of a Residual gives the rank and scalar that it takes");
-    require(branch.shape() == x.shape(), "Residual", [&] {
-      return "x has shape " + to_string(x.shape()) + "; the body must keep it, but gives " + to_string(branch.shape());
-    });
+    require(branch.shape() == x.shape(), "Residual",
+            [&] { return message("x has shape ", x.shape(), "; the body must keep it, but gives ", branch.shape()); });
     return x + drop_path(branch, drop_path_);
   }
   template <class Self, class Visit>

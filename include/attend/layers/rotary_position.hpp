@@ -20,8 +20,7 @@ class RotaryPosition : public Layer<RotaryPosition<S>> {
   using CallOptions = RotaryPositionCall;
   explicit RotaryPosition(const RotaryOptions& options = {}) : options_(options) {
     require<OptionError>(options.base > 0 && options.dim >= 0, "RotaryPosition", [&] {
-      return "base = " + to_string(options.base) + " must be above 0 and dim = " + to_string(options.dim) +
-             " not below";
+      return message("base = ", options.base, " must be above 0 and dim = ", options.dim, " not below");
     });
   }
   Variable<S, 4> forward(const Variable<S, 4>& x, const RotaryPositionCall& call) const {

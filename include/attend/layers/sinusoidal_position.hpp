@@ -25,17 +25,17 @@ class SinusoidalPosition : public Layer<SinusoidalPosition<S>> {
  public:
   using CallOptions = SinusoidalPositionCall;
   explicit SinusoidalPosition(const SinusoidalPositionOptions& options) : options_(options) {
-    require<OptionError>(
-        options.embed_dim > 0 && options.max_length >= 0 && options.base > 0, "SinusoidalPosition", [&] {
-          return "embed_dim = " + to_string(options.embed_dim) + " and base = " + to_string(options.base) +
-                 " must be above 0, max_length = " + to_string(options.max_length) + " not below";
-        });
+    require<OptionError>(options.embed_dim > 0 && options.max_length >= 0 && options.base > 0, "SinusoidalPosition",
+                         [&] {
+                           return message("embed_dim = ", options.embed_dim, " and base = ", options.base,
+                                          " must be above 0, max_length = ", options.max_length, " not below");
+                         });
     table_ = std::make_shared<const Variable<S, 2>>(rows(options.max_length, 0));
   }
 
   Variable<S, 3> forward(const Variable<S, 3>& x, const SinusoidalPositionCall& call) const {
     require<OptionError>(call.offset >= 0, "SinusoidalPosition",
-                         [&] { return "offset = " + to_string(call.offset) + " must not be negative"; });
+                         [&] { return message("offset = ", call.offset, " must not be negative"); });
     const bool known = x.dim(1) <= options_.max_length - call.offset;
     return known ? add_positions(x, *table_, call.offset) : add_positions(x, rows(x.dim(1), call.offset));
   }

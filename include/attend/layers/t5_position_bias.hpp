@@ -30,8 +30,8 @@ inline Index t5_bucket(Index relative, bool bidirectional = true, Index num_buck
   }
   const Index exact = n / 2;
   require<OptionError>(exact > 0 && max_distance > exact, "t5_bucket", [&] {
-    return "num_buckets = " + to_string(num_buckets) +
-           " must give each side 2, and max_distance = " + to_string(max_distance) + " be above " + to_string(exact);
+    return message("num_buckets = ", num_buckets, " must give each side 2, and max_distance = ", max_distance,
+                   " be above ", exact);
   });
   if (relative < exact) return bucket + relative;
   const float far = std::log(float(relative) / float(exact)) / float(std::log(double(max_distance) / double(exact)));
@@ -59,9 +59,8 @@ class T5PositionBias : public Layer<T5PositionBias<S>> {
   }
   template <class V>
   Variable<S, 4> bias(Index queries, Index keys, const V& on, Index query_offset = 0) const {
-    require<OptionError>(queries >= 0 && keys >= 0, "T5PositionBias", [&] {
-      return "queries = " + to_string(queries) + " and keys = " + to_string(keys) + " must not be negative";
-    });
+    require<OptionError>(queries >= 0 && keys >= 0, "T5PositionBias",
+                         [&] { return message("queries = ", queries, " and keys = ", keys, " must not be negative"); });
     auto index = std::make_shared<BiasIndex>();
     index->queries = queries;
     index->keys = keys;
@@ -82,15 +81,14 @@ class T5PositionBias : public Layer<T5PositionBias<S>> {
  private:
   static const T5PositionBiasOptions& checked(const T5PositionBiasOptions& o) {
     const Index side = o.bidirectional ? 2 : 1;
-    require<OptionError>(
-        o.num_heads > 0 && o.num_buckets >= 2 * side && o.num_buckets % side == 0 &&
-            o.max_distance > o.num_buckets / side / 2,
-        "T5PositionBias", [&] {
-          return "num_heads = " + to_string(o.num_heads) +
-                 " must be above 0, num_buckets = " + to_string(o.num_buckets) +
-                 " at least 2 a side and even if bidirectional, max_distance = " + to_string(o.max_distance) +
-                 " above a quarter of num_buckets, half if one-directional";
-        });
+    require<OptionError>(o.num_heads > 0 && o.num_buckets >= 2 * side && o.num_buckets % side == 0 &&
+                             o.max_distance > o.num_buckets / side / 2,
+                         "T5PositionBias", [&] {
+                           return message(
+                               "num_heads = ", o.num_heads, " must be above 0, num_buckets = ", o.num_buckets,
+                               " at least 2 a side and even if bidirectional, max_distance = ", o.max_distance,
+                               " above a quarter of num_buckets, half if one-directional");
+                         });
     return o;
   }
   T5PositionBiasOptions options_;

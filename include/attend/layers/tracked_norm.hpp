@@ -8,10 +8,10 @@ namespace detail {
 inline void check_norm_options(const char* layer, Index channels, double eps,
                                std::optional<double> momentum = std::nullopt) {
   require<OptionError>(channels > 0, layer,
-                       [&] { return "channels is " + to_string(channels) + "; it must be at least 1"; });
-  require<OptionError>(eps >= 0, layer, [&] { return "eps is " + to_string(eps) + "; it must be 0 or more"; });
+                       [&] { return message("channels is ", channels, "; it must be at least 1"); });
+  require<OptionError>(eps >= 0, layer, [&] { return message("eps is ", eps, "; it must be 0 or more"); });
   require<OptionError>(!momentum || (*momentum >= 0 && *momentum <= 1), layer,
-                       [&] { return "momentum is " + to_string(*momentum) + "; it must lie in [0, 1]"; });
+                       [&] { return message("momentum is ", *momentum, "; it must lie in [0, 1]"); });
 }
 
 /// The buffers of a normalisation that tracks its statistics. Only an optimizer's step writes them: forward reports.
@@ -51,9 +51,8 @@ class TrackedNorm {
   template <int R, class Normalize>
   Variable<S, R> forward(const Variable<S, R>& x, const Normalize& normalize) const {
     Operation<S> op(layer_, x);
-    op.require(x.dim(-1) == channels_, [&] {
-      return "x has shape " + to_string(x.shape()) + "; its last axis must be channels = " + to_string(channels_);
-    });
+    op.require(x.dim(-1) == channels_,
+               [&] { return message("x has shape ", x.shape(), "; its last axis must be channels = ", channels_); });
     const auto weight = on(weight_, x), bias = on(bias_, x);
     if (running_ && !op.training())
       return batch_norm_with(x, running_->mean.on(x), running_->variance.on(x), weight, bias, eps_);

@@ -125,32 +125,29 @@ class ByobNet : public Layer<ByobNet<S>> {
     require<OptionError>(o.in_channels > 0 && o.num_classes >= 0 && o.stem_channels >= 8 && o.final_channels >= 0 &&
                              o.height >= 0 && o.width >= 0 && !o.stages.empty(),
                          "ByobNet", [&] {
-                           return "in_channels = " + to_string(o.in_channels) +
-                                  " must be above 0, stem_channels = " + to_string(o.stem_channels) +
-                                  " at least 8, stages (" + to_string(o.stages.size()) +
-                                  ") not none, final_channels = " + to_string(o.final_channels) +
-                                  ", num_classes = " + to_string(o.num_classes) + ", height = " + to_string(o.height) +
-                                  " and width = " + to_string(o.width) + " not below 0";
+                           return message(
+                               "in_channels = ", o.in_channels, " must be above 0, stem_channels = ", o.stem_channels,
+                               " at least 8, stages (", o.stages.size(),
+                               ") not none, final_channels = ", o.final_channels, ", num_classes = ", o.num_classes,
+                               ", height = ", o.height, " and width = ", o.width, " not below 0");
                          });
     for (std::size_t s = 0; s < o.stages.size(); ++s) {
       const ByobStage& stage = o.stages[s];
-      const auto of_stage = [&] { return "stages[" + to_string(s) + "]"; };
+      const auto of_stage = [&] { return message("stages[", s, "]"); };
       require<OptionError>(stage.channels > 0 && stage.stride > 0 && stage.bottleneck > 0 && stage.group_size >= 0 &&
                                !stage.self_attention.empty(),
                            "ByobNet", [&] {
-                             return of_stage() + ": channels = " + to_string(stage.channels) +
-                                    ", stride = " + to_string(stage.stride) +
-                                    " and bottleneck = " + to_string(stage.bottleneck) +
-                                    " must be above 0, and blocks be named in self_attention";
+                             return message(of_stage(), ": channels = ", stage.channels, ", stride = ", stage.stride,
+                                            " and bottleneck = ", stage.bottleneck,
+                                            " must be above 0, and blocks be named in self_attention");
                            });
       const Index inner = make_divisible(double(stage.channels) * stage.bottleneck);
       require<OptionError>(stage.group_size == 0 || inner % stage.group_size == 0, "ByobNet", [&] {
-        return of_stage() + ": group_size = " + to_string(stage.group_size) + " must divide the inner channels " +
-               to_string(inner);
+        return message(of_stage(), ": group_size = ", stage.group_size, " must divide the inner channels ", inner);
       });
       for (const bool here : stage.self_attention)
         require<OptionError>(!here || o.self_attention, "ByobNet", [&] {
-          return of_stage() + " has self-attention, but the option self_attention, which makes it, is empty";
+          return message(of_stage(), " has self-attention, but the option self_attention, which makes it, is empty");
         });
     }
     return o;

@@ -85,8 +85,7 @@ class CoAtNet : public Layer<CoAtNet<S>> {
   Variable<S, 2> forward(const Variable<S, 4>& image) const {
     const CoAtNetOptions& o = options_;
     require(image.dim(1) == o.height && image.dim(2) == o.width, "CoAtNet", [&] {
-      return "x has shape " + to_string(image.shape()) + "; the network is made for images of " +
-             to_string(Pair(o.height, o.width));
+      return message("x has shape ", image.shape(), "; the network is made for images of ", Pair(o.height, o.width));
     });
     auto x = conv2_(conv_norm_act(conv1_, norm1_, Activation::silu, image));
     for (const auto& stage : stages_) x = stage(x);
@@ -112,12 +111,11 @@ class CoAtNet : public Layer<CoAtNet<S>> {
     bool sizes = o.in_channels > 0 && o.num_classes >= 0 && o.stem_channels[0] > 0 && o.stem_channels[1] > 0;
     for (std::size_t s = 0; s < 4; ++s) sizes = sizes && o.depths[s] > 0 && o.dims[s] > 0;
     require<OptionError>(sizes, "CoAtNet", [&] {
-      return "in_channels = " + to_string(o.in_channels) + ", stem_channels = " + to_string(Shape<2>(o.stem_channels)) +
-             ", depths = " + to_string(Shape<4>(o.depths)) + " and dims = " + to_string(Shape<4>(o.dims)) +
-             " must be above 0";
+      return message("in_channels = ", o.in_channels, ", stem_channels = ", Shape<2>(o.stem_channels),
+                     ", depths = ", Shape<4>(o.depths), " and dims = ", Shape<4>(o.dims), " must be above 0");
     });
     require<OptionError>(o.height > 0 && o.width > 0 && o.height % 32 == 0 && o.width % 32 == 0, "CoAtNet", [&] {
-      return "height = " + to_string(o.height) + " and width = " + to_string(o.width) + " must be multiples of 32";
+      return message("height = ", o.height, " and width = ", o.width, " must be multiples of 32");
     });
     return o;
   }

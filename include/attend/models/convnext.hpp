@@ -115,9 +115,9 @@ class ConvNeXt : public Layer<ConvNeXt<S>> {
     bool sizes = o.in_channels > 0 && o.num_classes >= 0 && o.patch_size > 0;
     for (std::size_t s = 0; s < 4; ++s) sizes = sizes && o.depths[s] > 0 && o.dims[s] > 0;
     require<OptionError>(sizes, "ConvNeXt", [&] {
-      return "in_channels = " + to_string(o.in_channels) + ", patch_size = " + to_string(o.patch_size) +
-             ", depths = " + to_string(Shape<4>(o.depths)) + " and dims = " + to_string(Shape<4>(o.dims)) +
-             " must be above 0, num_classes = " + to_string(o.num_classes) + " not below";
+      return message("in_channels = ", o.in_channels, ", patch_size = ", o.patch_size,
+                     ", depths = ", Shape<4>(o.depths), " and dims = ", Shape<4>(o.dims),
+                     " must be above 0, num_classes = ", o.num_classes, " not below");
     });
     return o;
   }

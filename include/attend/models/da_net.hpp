@@ -73,8 +73,8 @@ class DaNetHead : public Layer<DaNetHead<S>> {
     const Index hidden = o.hidden_channels == 0 ? o.in_channels / 4 : o.hidden_channels;
     detail::check_head("DaNetHead", o.in_channels, o.classes, 1);
     require<OptionError>(hidden >= 8, "DaNetHead", [&] {
-      return "in_channels = " + to_string(o.in_channels) + " and hidden_channels = " + to_string(o.hidden_channels) +
-             " make " + to_string(hidden) + " inside; there must be 8 or more";
+      return message("in_channels = ", o.in_channels, " and hidden_channels = ", o.hidden_channels, " make ", hidden,
+                     " inside; there must be 8 or more");
     });
     return hidden;
   }

@@ -88,9 +88,8 @@ class EfficientNet : public Layer<EfficientNet<S>> {
     for (const auto& stage : o.stages)
       sizes = sizes && stage.repeats > 0 && stage.stride > 0 && stage.expansion >= 1 && stage.channels > 0;
     require<OptionError>(sizes, "EfficientNet", [&] {
-      return "in_channels = " + to_string(o.in_channels) + ", num_classes = " + to_string(o.num_classes) +
-             ", width = " + to_string(o.width) + ", depth = " + to_string(o.depth) +
-             ", stem, head and every stage must be above 0, expansions at least 1";
+      return message("in_channels = ", o.in_channels, ", num_classes = ", o.num_classes, ", width = ", o.width,
+                     ", depth = ", o.depth, ", stem, head and every stage must be above 0, expansions at least 1");
     });
     return o;
   }

@@ -63,9 +63,8 @@ class EncNetHead : public Layer<EncNetHead<S>> {
     if (!fusion_) return forward(x);
     for (const auto* map : {&second, &third})
       require(map->dim(0) == x.dim(0) && map->dim(1) == x.dim(1) && map->dim(2) == x.dim(2), "EncNetHead", [&] {
-        return "the stages have shapes " + to_string(second.shape()) + ", " + to_string(third.shape()) + " and " +
-               to_string(x.shape()) +
-               "; lateral connections need one height and width, as a ResNet of output stride 8 gives them";
+        return message("the stages have shapes ", second.shape(), ", ", third.shape(), " and ", x.shape(),
+                       "; lateral connections need one height and width, as a ResNet of output stride 8 gives them");
       });
     return classified((*fusion_)(concat({conv5_(x), connect_[0](second), connect_[1](third)}, 3)));
   }

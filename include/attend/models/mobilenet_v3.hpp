@@ -123,8 +123,8 @@ class MobileNetV3 : public Layer<MobileNetV3<S>> {
                  o.head_channels > 0 && o.squeeze_ratio > 0;
     for (const auto& stage : o.stages) sizes = sizes && !stage.empty();
     require<OptionError>(sizes, "MobileNetV3", [&] {
-      return "in_channels = " + to_string(o.in_channels) + ", num_classes = " + to_string(o.num_classes) +
-             ", stem, last and head channels and squeeze_ratio must be above 0, and every stage have a block";
+      return message("in_channels = ", o.in_channels, ", num_classes = ", o.num_classes,
+                     ", stem, last and head channels and squeeze_ratio must be above 0, and every stage have a block");
     });
     return o;
   }

@@ -147,12 +147,12 @@ class ResNet : public Layer<ResNet<S>> {
     bool sizes = o.in_channels > 0 && o.num_classes >= 0 && o.stem_width >= 4;
     for (const Index n : o.layers) sizes = sizes && n > 0;
     require<OptionError>(sizes, "ResNet", [&] {
-      return "in_channels = " + to_string(o.in_channels) + " and layers = " + to_string(Shape<4>(o.layers)) +
-             " must be above 0, num_classes = " + to_string(o.num_classes) +
-             " not below, stem_width = " + to_string(o.stem_width) + " at least 4";
+      return message("in_channels = ", o.in_channels, " and layers = ", Shape<4>(o.layers),
+                     " must be above 0, num_classes = ", o.num_classes, " not below, stem_width = ", o.stem_width,
+                     " at least 4");
     });
     require<OptionError>(o.output_stride == 8 || o.output_stride == 16 || o.output_stride == 32, "ResNet",
-                         [&] { return "output_stride is " + to_string(o.output_stride) + "; it must be 8, 16 or 32"; });
+                         [&] { return message("output_stride is ", o.output_stride, "; it must be 8, 16 or 32"); });
     return o;
   }
   static Index stem_channels(const ResNetOptions<S>& o) { return o.stem == ResNetStem::plain ? 64 : 2 * o.stem_width; }

@@ -22,8 +22,8 @@ class HeadConv : public Layer<HeadConv<S>> {
 };
 inline void check_head(const char* name, Index in_channels, Index classes, Index hidden) {
   require<OptionError>(in_channels > 0 && classes > 0 && hidden > 0, name, [&] {
-    return "in_channels = " + to_string(in_channels) + ", classes = " + to_string(classes) +
-           " and hidden channels = " + to_string(hidden) + " must be above 0";
+    return message("in_channels = ", in_channels, ", classes = ", classes, " and hidden channels = ", hidden,
+                   " must be above 0");
   });
 }
 }  // namespace detail

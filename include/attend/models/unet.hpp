@@ -97,8 +97,8 @@ class UNet : public Layer<UNet<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& image) const {
     const Index cells = Index(1) << up_.size();
     require(image.dim(1) % cells == 0 && image.dim(2) % cells == 0, "UNet", [&] {
-      return "x has shape " + to_string(image.shape()) + "; its height and width must be multiples of " +
-             to_string(cells) + ", with " + to_string(down_.size()) + " levels";
+      return message("x has shape ", image.shape(), "; its height and width must be multiples of ", cells, ", with ",
+                     down_.size(), " levels");
     });
     MaxPoolOptions pool;
     pool.kernel_size = 2;
@@ -120,8 +120,8 @@ class UNet : public Layer<UNet<S>> {
     bool sizes = o.in_channels > 0 && o.classes > 0 && !o.channels.empty() && o.channels.size() <= 16;
     for (const Index c : o.channels) sizes = sizes && c > 0;
     require<OptionError>(sizes, "UNet", [&] {
-      return "in_channels = " + to_string(o.in_channels) + ", classes = " + to_string(o.classes) +
-             " and the channels of each of " + to_string(o.channels.size()) + " levels must be above 0, levels 1 to 16";
+      return message("in_channels = ", o.in_channels, ", classes = ", o.classes, " and the channels of each of ",
+                     o.channels.size(), " levels must be above 0, levels 1 to 16");
     });
     return o;
   }

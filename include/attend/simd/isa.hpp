@@ -58,8 +58,8 @@ inline Isa pick_isa(const char* wanted) {
   for (const Isa isa : {Isa::base, Isa::avx2, Isa::avx512})
     if (std::strcmp(wanted, to_string(isa)) == 0) {
       require<OptionError>(isa >= lowest_isa && isa <= widest, "ATTEND_ISA", [&] {
-        return "the environment asks for " + std::string(wanted) + "; this program has kernels from " +
-               to_string(lowest_isa) + " up, and this processor runs up to " + to_string(widest);
+        return message("the environment asks for ", wanted, "; this program has kernels from ", lowest_isa,
+                       " up, and this processor runs up to ", widest);
       });
       return isa;
     }

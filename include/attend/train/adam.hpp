@@ -35,7 +35,7 @@ class AdamRule {
     check("beta1", options.beta1);
     check("beta2", options.beta2);
     require<OptionError>(options.eps >= 0 && std::isfinite(options.eps), name,
-                         [&] { return "eps is " + to_string(options.eps) + "; it must be finite and not negative"; });
+                         [&] { return message("eps is ", options.eps, "; it must be finite and not negative"); });
   }
   const Options& options() const { return options_; }
   std::vector<const char*> slots() const {
@@ -60,7 +60,7 @@ class AdamRule {
  private:
   static void check(const char* what, double beta) {
     require<OptionError>(beta >= 0 && beta < 1, name,
-                         [&] { return std::string(what) + " is " + to_string(beta) + "; it must lie in [0, 1)"; });
+                         [&] { return message(what, " is ", beta, "; it must lie in [0, 1)"); });
   }
   Options options_;
 };

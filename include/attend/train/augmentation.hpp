@@ -22,7 +22,7 @@ struct Pixels {
 };
 inline void require_probability(const char* operation, double p) {
   require<OptionError>(p >= 0 && p <= 1, operation,
-                       [&] { return "probability is " + to_string(p) + "; it must lie in [0, 1]"; });
+                       [&] { return message("probability is ", p, "; it must lie in [0, 1]"); });
 }
 template <class Image, class S>
 void erase(const Pixels<Image>& image, Index top, Index bottom, Index left, Index right, S value) {
@@ -61,11 +61,11 @@ void random_shift(Image&& image, Rng& rng, const ShiftOptions& options = {}) {
   const detail::Pixels<Image> p(image);
   using S = typename detail::Pixels<Image>::S;
   require<OptionError>(options.padding >= 0, "random_shift",
-                       [&] { return "padding is " + to_string(options.padding) + "; it must not be negative"; });
+                       [&] { return message("padding is ", options.padding, "; it must not be negative"); });
   require<OptionError>(options.border != Border::reflect || options.padding < std::min(p.height, p.width),
                        "random_shift", [&] {
-                         return "padding is " + to_string(options.padding) + "; to reflect, an image of " +
-                                to_string(shape_of(image)) + " allows less than its height and width";
+                         return message("padding is ", options.padding, "; to reflect, an image of ", shape_of(image),
+                                        " allows less than its height and width");
                        });
   const Index down = rng.below(2 * options.padding + 1) - options.padding;
   const Index right = rng.below(2 * options.padding + 1) - options.padding;
@@ -96,7 +96,7 @@ template <class Image>
 void cutout(Image&& image, Rng& rng, const CutoutOptions& options = {}) {
   const detail::Pixels<Image> p(image);
   require<OptionError>(options.size >= 0, "cutout",
-                       [&] { return "size is " + to_string(options.size) + "; it must not be negative"; });
+                       [&] { return message("size is ", options.size, "; it must not be negative"); });
   detail::require_probability("cutout", options.probability);
   if (rng.uniform() >= options.probability || image.size() == 0) return;
   const Index top = rng.below(p.height) - options.size / 2, left = rng.below(p.width) - options.size / 2;
@@ -117,14 +117,12 @@ void random_erasing(Image&& image, Rng& rng, const RandomErasingOptions& o = {})
   const detail::Pixels<Image> p(image);
   detail::require_probability("random_erasing", o.probability);
   require<OptionError>(o.min_area >= 0 && o.min_area <= o.max_area && o.max_area <= 1, "random_erasing", [&] {
-    return "area lies in [" + to_string(o.min_area) + ", " + to_string(o.max_area) +
-           "]; it must be a range within [0, 1]";
+    return message("area lies in [", o.min_area, ", ", o.max_area, "]; it must be a range within [0, 1]");
   });
-  require<OptionError>(o.min_ratio > 0 && o.min_ratio <= o.max_ratio && std::isfinite(o.max_ratio), "random_erasing",
-                       [&] {
-                         return "ratio lies in [" + to_string(o.min_ratio) + ", " + to_string(o.max_ratio) +
-                                "]; it must be a range of positive numbers";
-                       });
+  require<OptionError>(
+      o.min_ratio > 0 && o.min_ratio <= o.max_ratio && std::isfinite(o.max_ratio), "random_erasing", [&] {
+        return message("ratio lies in [", o.min_ratio, ", ", o.max_ratio, "]; it must be a range of positive numbers");
+      });
   if (rng.uniform() >= o.probability) return;
   const double pixels = static_cast<double>(p.height) * static_cast<double>(p.width);
   for (int attempt = 0; attempt < 10; ++attempt) {

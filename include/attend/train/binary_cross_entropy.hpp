@@ -33,15 +33,13 @@ Variable<S, 0> binary_cross_entropy(const Variable<S, R>& x, const Variable<T, R
   const char* name = "binary_cross_entropy_with_logits";
   Operation<S> op(name, x, targets);
   op.require(targets.shape() == x.shape(), [&] {
-    return "targets have shape " + to_string(targets.shape()) + "; they must have the shape of logits, " +
-           to_string(x.shape());
+    return message("targets have shape ", targets.shape(), "; they must have the shape of logits, ", x.shape());
   });
   Index channels = 1;
   if constexpr (R > 0) channels = x.dim(-1);
   const Index given = static_cast<Index>(o.pos_weight.size());
   attend::require<OptionError>(given <= 1 || given == channels, name, [&] {
-    return "pos_weight has " + to_string(given) + " entries; it must have 1 or one per entry of the last axis, " +
-           to_string(channels);
+    return message("pos_weight has ", given, " entries; it must have 1 or one per entry of the last axis, ", channels);
   });
   const auto bad = [](double w) { return !(w >= 0) || std::isinf(w); };
   attend::require<OptionError>(std::none_of(o.pos_weight.begin(), o.pos_weight.end(), bad), name,
@@ -92,8 +90,7 @@ Variable<S, 0> binary_cross_entropy_with_logits(const Variable<S, R>& logits, co
   const W w = detail::as_target(weights);
   for (std::size_t axis = 0; axis < static_cast<std::size_t>(R); ++axis)
     require(w.shape()[axis] == 1 || w.shape()[axis] == logits.shape()[axis], "binary_cross_entropy_with_logits", [&] {
-      return "weights have shape " + to_string(w.shape()) + "; each extent must be 1 or that of logits, " +
-             to_string(logits.shape());
+      return message("weights have shape ", w.shape(), "; each extent must be 1 or that of logits, ", logits.shape());
     });
   return detail::binary_cross_entropy<S>(logits, detail::as_target(targets),
                                          std::shared_ptr<const S>(detail::broadcast_to(w, logits.shape())), options);

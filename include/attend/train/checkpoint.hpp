@@ -23,7 +23,7 @@ class Checkpoint {
   template <class S = void, class Part>
   Checkpoint& add(const std::string& name, Part& part) {
     require<OptionError>(!name.empty() && names_.insert(name).second, "checkpoint",
-                         [&] { return "a part is named \"" + name + "\", which is empty or given twice"; });
+                         [&] { return message("a part is named \"", name, "\", which is empty or given twice"); });
     if constexpr (std::is_same_v<Part, Rng>)
       add_rng(name, part);
     else if constexpr (std::is_arithmetic_v<Part>)
@@ -112,7 +112,7 @@ class Checkpoint {
                         const T value = static_cast<T>(stored);
                         if constexpr (std::is_integral_v<T>)
                           from.require(static_cast<Stored>(value) == stored,
-                                       [&] { return name + " is " + to_string(stored) + ", which does not fit"; });
+                                       [&] { return message(name, " is ", stored, ", which does not fit"); });
                         return replace(number, value);
                       }});
   }
@@ -186,8 +186,8 @@ class Checkpoint {
     };
     State state(path.string());
     state.require(text("format") == format, [&] {
-      return "is a safetensors file, but no checkpoint of this version (its metadata lacks format \"" +
-             std::string(format) + "\")";
+      return message("is a safetensors file, but no checkpoint of this version (its metadata lacks format \"", format,
+                     "\")");
     });
     for (const std::string& name : file.names()) {
       const Dtype dtype = file.dtype(name);

@@ -24,7 +24,7 @@ bool all_finite(const Gradients<S>& gradients) {
 template <class S>
 double gradient_norm(const Gradients<S>& gradients, double norm_type = 2) {
   require<OptionError>(norm_type > 0, "gradient_norm",
-                       [&] { return "norm_type is " + to_string(norm_type) + "; it must be positive"; });
+                       [&] { return message("norm_type is ", norm_type, "; it must be positive"); });
   double total = 0;
   gradients.for_each_parameter([&](const S* g, Index size) {
     if (std::isinf(norm_type)) {
@@ -52,7 +52,7 @@ double gradient_norm(const Gradients<S>& gradients, double norm_type = 2) {
 template <class S>
 double clip_grad_norm(Gradients<S>& gradients, double max_norm, double norm_type = 2) {
   require<OptionError>(max_norm >= 0, "clip_grad_norm",
-                       [&] { return "max_norm is " + to_string(max_norm) + "; it must not be negative"; });
+                       [&] { return message("max_norm is ", max_norm, "; it must not be negative"); });
   const double norm = gradient_norm(gradients, norm_type), factor = max_norm / (norm + 1e-6);
   if (factor >= 1) return norm;
   gradients.edit_parameters([by = static_cast<S>(factor)](S* g, Index size) {
@@ -65,7 +65,7 @@ double clip_grad_norm(Gradients<S>& gradients, double max_norm, double norm_type
 template <class S>
 void clip_grad_value(Gradients<S>& gradients, double max_value) {
   require<OptionError>(max_value >= 0, "clip_grad_value",
-                       [&] { return "max_value is " + to_string(max_value) + "; it must not be negative"; });
+                       [&] { return message("max_value is ", max_value, "; it must not be negative"); });
   gradients.edit_parameters([most = static_cast<S>(max_value)](S* g, Index size) {
     for (Index i = 0; i < size; ++i) g[i] = g[i] > most ? most : g[i] < -most ? -most : g[i];
   });

@@ -14,14 +14,12 @@ struct CrossEntropyOptions {
 namespace detail {
 inline void check_options(const CrossEntropyOptions& o, Index classes) {
   const auto bad = [](double w) { return !(w >= 0) || std::isinf(w); };
-  require<OptionError>(o.label_smoothing >= 0 && o.label_smoothing <= 1, "cross_entropy", [&] {
-    return "label_smoothing is " + to_string(o.label_smoothing) + "; it must lie in [0, 1]";
-  });
-  require<OptionError>(o.class_weights.empty() || static_cast<Index>(o.class_weights.size()) == classes,
-                       "cross_entropy", [&] {
-                         return "class_weights has " + to_string(o.class_weights.size()) + " entries; logits have " +
-                                to_string(classes) + " classes";
-                       });
+  require<OptionError>(o.label_smoothing >= 0 && o.label_smoothing <= 1, "cross_entropy",
+                       [&] { return message("label_smoothing is ", o.label_smoothing, "; it must lie in [0, 1]"); });
+  require<OptionError>(
+      o.class_weights.empty() || static_cast<Index>(o.class_weights.size()) == classes, "cross_entropy", [&] {
+        return message("class_weights has ", o.class_weights.size(), " entries; logits have ", classes, " classes");
+      });
   require<OptionError>(std::none_of(o.class_weights.begin(), o.class_weights.end(), bad), "cross_entropy",
                        [] { return "class_weights holds a weight that is negative or not finite"; });
 }
@@ -32,11 +30,11 @@ Variable<S, 0> cross_entropy_of_labels(const Variable<S, R>& logits, const Varia
   Operation<S> op("cross_entropy", logits, labels);
   const Index classes = logits.dim(-1), rows = labels.size();
   op.require(labels.shape() == without_last_axis<R>(logits.shape()), [&] {
-    return "labels have shape " + to_string(labels.shape()) + "; logits " + to_string(logits.shape()) +
-           " need labels of shape " + to_string(without_last_axis<R>(logits.shape()));
+    return message("labels have shape ", labels.shape(), "; logits ", logits.shape(), " need labels of shape ",
+                   without_last_axis<R>(logits.shape()));
   });
   op.require(classes > 0 || rows == 0,
-             [&] { return "logits have shape " + to_string(logits.shape()) + "; there must be at least one class"; });
+             [&] { return message("logits have shape ", logits.shape(), "; there must be at least one class"); });
   check_options(o, classes);
   const auto weights = converted<S>(o.class_weights);
   double divisor = 0;
@@ -44,8 +42,8 @@ Variable<S, 0> cross_entropy_of_labels(const Variable<S, R>& logits, const Varia
     const Index y = static_cast<Index>(labels.data()[r]);
     if (y == o.ignore_index) continue;
     op.require(y >= 0 && y < classes, [&] {
-      return "labels hold " + to_string(y) + " at position " + to_string(r) + "; labels must lie in [0, " +
-             to_string(classes) + ") or be ignore_index = " + to_string(o.ignore_index);
+      return message("labels hold ", y, " at position ", r, "; labels must lie in [0, ", classes,
+                     ") or be ignore_index = ", o.ignore_index);
     });
     divisor += weights ? double(weights.get()[y]) : 1;
   }
@@ -69,8 +67,8 @@ Variable<S, 0> cross_entropy_of_probabilities(const Variable<S, R>& logits, cons
                                               const CrossEntropyOptions& o) {
   Operation<S> op("cross_entropy", logits, targets);
   op.require(targets.shape() == logits.shape(), [&] {
-    return "targets have shape " + to_string(targets.shape()) +
-           "; class probabilities must have the shape of logits, " + to_string(logits.shape());
+    return message("targets have shape ", targets.shape(), "; class probabilities must have the shape of logits, ",
+                   logits.shape());
   });
   const Index classes = logits.dim(-1), rows = classes == 0 ? 0 : logits.size() / classes;
   check_options(o, classes);

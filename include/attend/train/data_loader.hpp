@@ -23,8 +23,8 @@ struct Dataset {
 template <class S, int R, class Label>
 Dataset<S, R, Label> dataset_of(Tensor<S, R> inputs, Tensor<Label, 1> labels) {
   require(inputs.dimension(0) == labels.size(), "dataset_of", [&] {
-    return "labels have shape " + to_string(shape_of(labels)) + "; inputs " + to_string(shape_of(inputs)) +
-           " need one label for each of their first axis";
+    return message("labels have shape ", shape_of(labels), "; inputs ", shape_of(inputs),
+                   " need one label for each of their first axis");
   });
   Dataset<S, R, Label> dataset;
   dataset.size = labels.size();
@@ -75,9 +75,8 @@ class DataLoader {
   DataLoader(Dataset<S, R, Label> dataset, const DataLoaderOptions& options, Rng& rng, Augmentation augmentation = {})
       : plan_(std::make_shared<Plan>(Plan{std::move(dataset), options, rng.split(), std::move(augmentation)})) {
     const auto check = [](const char* what, Index value, Index least) {
-      require<OptionError>(value >= least, "DataLoader", [&] {
-        return std::string(what) + " is " + to_string(value) + "; it must be at least " + to_string(least);
-      });
+      require<OptionError>(value >= least, "DataLoader",
+                           [&] { return message(what, " is ", value, "; it must be at least ", least); });
     };
     check("batch_size", options.batch_size, 1);
     check("prefetch", options.prefetch, 0);
@@ -206,10 +205,9 @@ class DataLoader {
     Epoch(std::shared_ptr<const Plan> plan, Index number, Index first_batch)
         : plan_(std::move(plan)), samples_(plan_->stream(std::max<Index>(number, 0), 1)), given_(first_batch) {
       require<OptionError>(number >= 0, "DataLoader",
-                           [&] { return "epoch is " + to_string(number) + "; it must be at least 0"; });
+                           [&] { return message("epoch is ", number, "; it must be at least 0"); });
       require<OptionError>(first_batch >= 0 && first_batch <= plan_->batches(), "DataLoader", [&] {
-        return "first_batch is " + to_string(first_batch) + "; an epoch has " + to_string(plan_->batches()) +
-               " batches";
+        return message("first_batch is ", first_batch, "; an epoch has ", plan_->batches(), " batches");
       });
       order_ = plan_->order(number);
       if (plan_->options.prefetch == 0 || given_ >= plan_->batches()) return;

@@ -37,25 +37,25 @@ Variable<S, 0> dice(const Variable<S, R>& x, const Targets& targets, const DiceO
   const T t = detail::as_target(targets);
   Operation<S> op("dice", x, t);
   require<OptionError>(o.smooth > 0 && std::isfinite(o.smooth), "dice", [&] {
-    return "smooth is " + to_string(o.smooth) + "; it must be positive, or an absent class gives 0 / 0";
+    return message("smooth is ", o.smooth, "; it must be positive, or an absent class gives 0 / 0");
   });
   const Index batch = x.dim(0), channels = x.dim(-1), rows = channels == 0 ? 0 : x.size() / channels;
   if constexpr (labelled) {
     op.require(t.shape() == detail::without_last_axis<R>(x.shape()), [&] {
-      return "labels have shape " + to_string(t.shape()) + "; x " + to_string(x.shape()) + " needs labels of shape " +
-             to_string(detail::without_last_axis<R>(x.shape()));
+      return message("labels have shape ", t.shape(), "; x ", x.shape(), " needs labels of shape ",
+                     detail::without_last_axis<R>(x.shape()));
     });
     const Index limit = std::max<Index>(channels, 2);
     for (Index r = 0; r < rows; ++r) {
       const Index y = static_cast<Index>(t.data()[r]);
       op.require((y >= 0 && y < limit) || y == o.ignore_index, [&] {
-        return "labels hold " + to_string(y) + " at position " + to_string(r) + "; labels must lie in [0, " +
-               to_string(limit) + ") or be ignore_index = " + to_string(o.ignore_index);
+        return message("labels hold ", y, " at position ", r, "; labels must lie in [0, ", limit,
+                       ") or be ignore_index = ", o.ignore_index);
       });
     }
   } else {
     op.require(t.shape() == x.shape(), [&] {
-      return "targets have shape " + to_string(t.shape()) + "; they must have the shape of x, " + to_string(x.shape());
+      return message("targets have shape ", t.shape(), "; they must have the shape of x, ", x.shape());
     });
   }
   const dice_kernels::Sizes sizes{batch,     batch == 0 ? 0 : rows / batch,

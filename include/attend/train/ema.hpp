@@ -23,15 +23,14 @@ class Ema {
   template <class Model>
   explicit Ema(const Model& model, const EmaOptions& options = {}) : options_(options) {
     const auto in_unit = [](const char* what, double v) {
-      attend::require<OptionError>(v >= 0 && v <= 1, "Ema", [&] {
-        return std::string(what) + " is " + to_string(v) + "; it must lie in [0, 1]";
-      });
+      attend::require<OptionError>(v >= 0 && v <= 1, "Ema",
+                                   [&] { return message(what, " is ", v, "; it must lie in [0, 1]"); });
     };
     in_unit("decay", options.decay);
     in_unit("min_decay", options.min_decay);
     attend::require<OptionError>(options.warmup_gamma > 0 && options.warmup_power > 0, "Ema", [&] {
-      return "warmup_gamma is " + to_string(options.warmup_gamma) + " and warmup_power " +
-             to_string(options.warmup_power) + "; both must be positive";
+      return message("warmup_gamma is ", options.warmup_gamma, " and warmup_power ", options.warmup_power,
+                     "; both must be positive");
     });
     for (const auto& p : distinct_parameters<S>(model))
       values_.emplace(p.name, std::vector<S>(p->data(), p->data() + p->size()));
@@ -83,7 +82,7 @@ class Ema {
   /// Reads it all and checks it; the returned function puts it in place and cannot fail.
   [[nodiscard]] std::function<void()> stage(const State& from, const std::string& path) {
     const Index updates = from.array<std::int64_t>(path + ".updates", 1)[0];
-    from.require(updates >= 0, [&] { return path + ".updates is negative"; });
+    from.require(updates >= 0, [&] { return message(path, ".updates is negative"); });
     std::map<std::string, std::vector<S>> values;
     for (const auto& [name, average] : values_)
       values.emplace(name, from.array<S>(path + ".average." + name, static_cast<Index>(average.size())));
@@ -98,7 +97,7 @@ class Ema {
     const auto found = values_.find(name);
     attend::require<OptionError>(
         found != values_.end() && static_cast<Index>(found->second.size()) == size, "Ema",
-        [&] { return name + " with " + to_string(size) + " elements is not in the model that was averaged"; });
+        [&] { return message(name, " with ", size, " elements is not in the model that was averaged"); });
     return found->second;
   }
   template <class Ref>

@@ -15,16 +15,17 @@ struct TrainingError : Error {
 /// so that the model keeps its last good values.
 inline void require_finite(double loss, Index step) {
   require<TrainingError>(std::isfinite(loss), "train", [&] {
-    return "the loss of step " + to_string(step) + " is " + to_string(loss) +
-           "; the model is as the step before left it (a lower learning rate, clip_grad_norm or a look at the data "
-           "may help)";
+    return message(
+        "the loss of step ", step, " is ", loss,
+        "; the model is as the step before left it (a lower learning rate, clip_grad_norm or a look at the data "
+        "may help)");
   });
 }
 /// The same for the norm of the gradients, as clip_grad_norm gives it: they can overflow where the loss does not.
 inline void require_finite_gradients(double norm, Index step) {
   require<TrainingError>(std::isfinite(norm), "train", [&] {
-    return "the gradients of step " + to_string(step) + " have the norm " + to_string(norm) +
-           "; the model is as the step before left it (a lower learning rate or a look at the data may help)";
+    return message("the gradients of step ", step, " have the norm ", norm,
+                   "; the model is as the step before left it (a lower learning rate or a look at the data may help)");
   });
 }
 template <class S>

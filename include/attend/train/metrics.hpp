@@ -20,18 +20,16 @@ Index count_correct(const Scores& scores, const Labels& labels, Index k = 1) {
   static_assert(
       std::is_integral_v<typename std::decay_t<Y>::Scalar> && std::decay_t<Y>::rank == std::decay_t<X>::rank - 1,
       "attend: labels are integers with one axis less than the scores");
-  require(y.shape() == detail::without_last_axis<std::decay_t<X>::rank>(x.shape()), "accuracy", [&] {
-    return "labels have shape " + to_string(y.shape()) + "; scores " + to_string(x.shape()) + " need one per row";
-  });
+  require(y.shape() == detail::without_last_axis<std::decay_t<X>::rank>(x.shape()), "accuracy",
+          [&] { return message("labels have shape ", y.shape(), "; scores ", x.shape(), " need one per row"); });
   const Index classes = x.dim(-1);
   require<OptionError>(k >= 1 && (k <= classes || y.size() == 0), "accuracy",
-                       [&] { return "k is " + to_string(k) + "; it must lie in [1, " + to_string(classes) + "]"; });
+                       [&] { return message("k is ", k, "; it must lie in [1, ", classes, "]"); });
   Index correct = 0;
   for (Index r = 0; r < y.size(); ++r) {
     const Index label = static_cast<Index>(y.data()[r]);
     require(label >= 0 && label < classes, "accuracy", [&] {
-      return "labels hold " + to_string(label) + " at position " + to_string(r) + "; labels must lie in [0, " +
-             to_string(classes) + ")";
+      return message("labels hold ", label, " at position ", r, "; labels must lie in [0, ", classes, ")");
     });
     const auto* row = x.data() + r * classes;
     Index before = 0;
@@ -54,7 +52,7 @@ auto argmax(const Scores& scores) {
   constexpr int R = std::decay_t<decltype(x)>::rank;
   const Index classes = x.dim(-1);
   Tensor<Index, R - 1> best(detail::without_last_axis<R>(x.shape()));
-  require(classes > 0 || best.size() == 0, "argmax", [&] { return "scores have shape " + to_string(x.shape()); });
+  require(classes > 0 || best.size() == 0, "argmax", [&] { return message("scores have shape ", x.shape()); });
   for (Index r = 0; r < best.size(); ++r) {
     const auto* row = x.data() + r * classes;
     best.data()[r] = std::max_element(row, row + classes) - row;
@@ -85,9 +83,8 @@ class ConfusionMatrix {
 
   void add(Index label, Index predicted, Index times = 1) {
     const auto check = [&](const char* what, Index c) {
-      require(c >= 0 && c < classes(), "ConfusionMatrix", [&] {
-        return std::string(what) + " is " + to_string(c) + "; it must lie in [0, " + to_string(classes()) + ")";
-      });
+      require(c >= 0 && c < classes(), "ConfusionMatrix",
+              [&] { return message(what, " is ", c, "; it must lie in [0, ", classes(), ")"); });
     };
     check("label", label);
     check("predicted", predicted);
@@ -98,9 +95,8 @@ class ConfusionMatrix {
   void add_batch(const Scores& scores, const Labels& labels) {
     const auto y = detail::as_target(labels);
     const auto predicted = argmax(scores);
-    require(y.shape() == shape_of(predicted), "ConfusionMatrix", [&] {
-      return "labels have shape " + to_string(y.shape()) + "; the scores need " + to_string(shape_of(predicted));
-    });
+    require(y.shape() == shape_of(predicted), "ConfusionMatrix",
+            [&] { return message("labels have shape ", y.shape(), "; the scores need ", shape_of(predicted)); });
     for (Index r = 0; r < y.size(); ++r) add(static_cast<Index>(y.data()[r]), predicted.data()[r]);
   }
 
@@ -140,9 +136,8 @@ class ConfusionMatrix {
 
   /// A table with the recall of each class in the last column. `names` is empty or has one name per class.
   void print(std::ostream& out, const std::vector<std::string>& names = {}) const {
-    require<OptionError>(names.empty() || static_cast<Index>(names.size()) == classes(), "ConfusionMatrix", [&] {
-      return "there are " + to_string(names.size()) + " names for " + to_string(classes()) + " classes";
-    });
+    require<OptionError>(names.empty() || static_cast<Index>(names.size()) == classes(), "ConfusionMatrix",
+                         [&] { return message("there are ", names.size(), " names for ", classes(), " classes"); });
     const auto name = [&](Index c) { return names.empty() ? to_string(c) : names[static_cast<std::size_t>(c)]; };
     std::size_t left = 5, cell = 1;
     for (Index a = 0; a < classes(); ++a) {
@@ -169,12 +164,12 @@ class ConfusionMatrix {
  private:
   static Index checked(Index classes) {
     require<OptionError>(classes >= 1 && classes <= 65536, "ConfusionMatrix",
-                         [&] { return "classes is " + to_string(classes) + "; it must lie in [1, 65536]"; });
+                         [&] { return message("classes is ", classes, "; it must lie in [1, 65536]"); });
     return classes;
   }
   Index at(Index label, Index predicted) const {
     require(label >= 0 && label < classes() && predicted >= 0 && predicted < classes(), "ConfusionMatrix",
-            [&] { return "class " + to_string(label) + " is not one of " + to_string(classes()); });
+            [&] { return message("class ", label, " is not one of ", classes()); });
     return counts_(label, predicted);
   }
   template <class Counts>

@@ -17,9 +17,8 @@ Variable<S, 0> mse(const Variable<S, R>& x, const Targets& target, const MseOpti
   static_assert(T::rank == R && std::is_same_v<typename T::Scalar, S>, "attend: mse compares equal ranks and scalars");
   const T t = detail::as_target(target);
   Operation<S> op("mse", x, t);
-  op.require(t.shape() == x.shape(), [&] {
-    return "target has shape " + to_string(t.shape()) + "; it must have the shape of x, " + to_string(x.shape());
-  });
+  op.require(t.shape() == x.shape(),
+             [&] { return message("target has shape ", t.shape(), "; it must have the shape of x, ", x.shape()); });
   const double scale = detail::loss_scale(options.reduction, static_cast<double>(x.size()));
   const auto y = detail::loss_result(op, loss_kernels::squared_error(x.size(), x.data(), t.data()), scale);
   if (op.records())

@@ -29,7 +29,7 @@ class Optimizer {
       : rule_(options), learning_rate_(options.learning_rate), groups_(options.groups) {
     const auto check = [](const char* what, double value) {
       attend::require<OptionError>(value >= 0 && std::isfinite(value), Rule::name, [&] {
-        return std::string(what) + " is " + to_string(value) + "; it must be finite and not negative";
+        return message(what, " is ", value, "; it must be finite and not negative");
       });
     };
     check("learning_rate", options.learning_rate);
@@ -47,7 +47,7 @@ class Optimizer {
       check("learning_rate_scale of a group", groups_[g].learning_rate_scale);
       check("weight_decay of a group", groups_[g].weight_decay.value_or(0));
       attend::require<OptionError>(matched[g] > 0, Rule::name, [&] {
-        return "groups[" + to_string(g) + "] matches no parameter; the first are " + first_names(all);
+        return message("groups[", g, "] matches no parameter; the first are ", first_names(all));
       });
     }
   }
@@ -83,7 +83,7 @@ class Optimizer {
   /// For the next steps; groups scale it.
   void set_learning_rate(double rate) {
     attend::require<OptionError>(rate >= 0 && std::isfinite(rate), Rule::name, [&] {
-      return "learning_rate is " + to_string(rate) + "; it must be finite and not negative";
+      return message("learning_rate is ", rate, "; it must be finite and not negative");
     });
     learning_rate_ = rate;
   }
@@ -107,10 +107,11 @@ class Optimizer {
   [[nodiscard]] std::function<void()> stage(const State& from, const std::string& path) {
     const auto rule = from.text(path + ".rule");
     from.require(rule == Rule::name, [&] {
-      return path + " holds the state of " + State::printable(rule) + "; this optimizer is " + Rule::name;
+      return message(path, " holds the state of ", State::printable(rule), "; this optimizer is ", Rule::name);
     });
     const auto rates = from.array<double>(path + ".rates", 2);
-    from.require(rates[0] >= 0 && std::isfinite(rates[0]), [&] { return path + ".rates holds no learning rate"; });
+    from.require(rates[0] >= 0 && std::isfinite(rates[0]),
+                 [&] { return message(path, ".rates holds no learning rate"); });
     auto rule_then = rule_;
     if (rates[1] != rule_.momentum()) rule_then.set_momentum(rates[1]);
     std::map<std::string, OptimizerState<S>> states;
@@ -123,11 +124,11 @@ class Optimizer {
       const std::string name = entry.substr(front.size(), entry.size() - front.size() - back.size());
       OptimizerState<S>& state = states[name];
       state.steps = from.array<std::int64_t>(entry, 1)[0];
-      from.require(state.steps >= 0, [&] { return State::printable(entry) + " is negative"; });
+      from.require(state.steps >= 0, [&] { return message(State::printable(entry), " is negative"); });
       for (const char* slot : names) {
         state.slots.push_back(from.array<S>(front + name + "." + slot));
         from.require(state.slots.back().size() == state.slots.front().size(),
-                     [&] { return "the slots of " + State::printable(name) + " have different sizes"; });
+                     [&] { return message("the slots of ", State::printable(name), " have different sizes"); });
       }
     }
     return [this, rule_then, rate = rates[0], states = std::move(states)]() mutable {
@@ -145,7 +146,7 @@ class Optimizer {
   };
   bool matches(std::size_t group, const std::string& name, const std::vector<Index>& shape) const {
     attend::require<OptionError>(static_cast<bool>(groups_[group].matches), Rule::name, [&] {
-      return "groups[" + to_string(group) + "].matches is empty; it picks the group's parameters";
+      return message("groups[", group, "].matches is empty; it picks the group's parameters");
     });
     return groups_[group].matches(name, shape);
   }
@@ -161,7 +162,7 @@ class Optimizer {
     if (state.slots.empty()) state.slots.assign(rule_.slots().size(), std::vector<S>(count));
     for (const auto& slot : state.slots)
       attend::require<OptionError>(slot.size() == count, Rule::name, [&] {
-        return name + " has " + to_string(count) + " elements; its state has " + to_string(slot.size());
+        return message(name, " has ", count, " elements; its state has ", slot.size());
       });
     return state;
   }

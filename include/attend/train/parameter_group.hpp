@@ -38,7 +38,7 @@ struct ParameterGroup {
 /// OptionError unless decay lies in (0, 1].
 inline std::vector<ParameterGroup> discriminative_rates(const std::vector<std::string>& parts, double decay = 1 / 2.6) {
   require<OptionError>(decay > 0 && decay <= 1, "discriminative_rates",
-                       [&] { return "decay is " + to_string(decay) + "; it must lie in (0, 1]"; });
+                       [&] { return message("decay is ", decay, "; it must lie in (0, 1]"); });
   std::vector<ParameterGroup> groups(parts.size());
   double scale = 1;
   for (std::size_t i = parts.size(); i-- > 0; scale *= decay) {

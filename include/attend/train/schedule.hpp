@@ -26,14 +26,12 @@ class Schedule {
 
 namespace detail {
 inline void require_rate(const char* schedule, const char* what, double rate) {
-  require<OptionError>(rate >= 0 && std::isfinite(rate), schedule, [&] {
-    return std::string(what) + " is " + to_string(rate) + "; it must be finite and not negative";
-  });
+  require<OptionError>(rate >= 0 && std::isfinite(rate), schedule,
+                       [&] { return message(what, " is ", rate, "; it must be finite and not negative"); });
 }
 inline void require_steps(const char* schedule, const char* what, Index steps, Index least = 1) {
-  require<OptionError>(steps >= least, schedule, [&] {
-    return std::string(what) + " is " + to_string(steps) + "; it must be at least " + to_string(least);
-  });
+  require<OptionError>(steps >= least, schedule,
+                       [&] { return message(what, " is ", steps, "; it must be at least ", least); });
 }
 /// From a at 0 to b at 1 along half a cosine.
 inline double cosine_between(double a, double b, double share) {
@@ -109,10 +107,10 @@ class OneCycleSchedule {
     detail::require_rate(name, "max_learning_rate", o.max_learning_rate);
     detail::require_steps(name, "total_steps", o.total_steps, 2);
     require<OptionError>(o.warmup_share >= 0 && o.warmup_share <= 1, name,
-                         [&] { return "warmup_share is " + to_string(o.warmup_share) + "; it must lie in [0, 1]"; });
+                         [&] { return message("warmup_share is ", o.warmup_share, "; it must lie in [0, 1]"); });
     require<OptionError>(o.div_factor > 0 && o.final_div_factor > 0, name, [&] {
-      return "div_factor is " + to_string(o.div_factor) + " and final_div_factor " + to_string(o.final_div_factor) +
-             "; both must be positive";
+      return message("div_factor is ", o.div_factor, " and final_div_factor ", o.final_div_factor,
+                     "; both must be positive");
     });
     detail::require_rate(name, "base_momentum", o.base_momentum);
     detail::require_rate(name, "max_momentum", o.max_momentum);
@@ -153,9 +151,8 @@ class LinearWarmup {
  public:
   LinearWarmup(const LinearWarmupOptions& options, Schedule then) : options_(options), then_(std::move(then)) {
     detail::require_steps("LinearWarmup", "steps", options.steps, 0);
-    require<OptionError>(options.start_factor >= 0 && options.start_factor <= 1, "LinearWarmup", [&] {
-      return "start_factor is " + to_string(options.start_factor) + "; it must lie in [0, 1]";
-    });
+    require<OptionError>(options.start_factor >= 0 && options.start_factor <= 1, "LinearWarmup",
+                         [&] { return message("start_factor is ", options.start_factor, "; it must lie in [0, 1]"); });
   }
   double at(Index step) const {
     if (step >= options_.steps) return then_.at(step - options_.steps);

@@ -11,7 +11,7 @@ Tensor<S, 2> class_presence(const Labels& labels, Index classes, Index ignore_in
   const auto given = detail::as_target(labels);
   static_assert(std::is_integral_v<typename decltype(given)::Scalar>, "attend: class_presence takes integer labels");
   require<OptionError>(classes > 0, "class_presence",
-                       [&] { return "classes = " + to_string(classes) + " must be above 0"; });
+                       [&] { return message("classes = ", classes, " must be above 0"); });
   const Index batch = given.dim(0), each = batch == 0 ? 0 : given.size() / batch;
   Tensor<S, 2> present(batch, classes);
   present.setZero();
@@ -19,8 +19,7 @@ Tensor<S, 2> class_presence(const Labels& labels, Index classes, Index ignore_in
     const Index label = static_cast<Index>(given.data()[i]);
     if (label == ignore_index) continue;
     require(label >= 0 && label < classes, "class_presence", [&] {
-      return "label " + to_string(label) + " must lie in [0, " + to_string(classes) +
-             ") or be ignore_index = " + to_string(ignore_index);
+      return message("label ", label, " must lie in [0, ", classes, ") or be ignore_index = ", ignore_index);
     });
     present(i / each, label) = S(1);
   }

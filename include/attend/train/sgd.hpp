@@ -22,8 +22,8 @@ class SgdRule {
     check(options.momentum);
     require<OptionError>(std::isfinite(options.dampening), name, [&] { return "dampening is not finite"; });
     require<OptionError>(!options.nesterov || (options.momentum > 0 && options.dampening == 0), name, [&] {
-      return "nesterov needs momentum > 0 and dampening = 0; they are " + to_string(options.momentum) + " and " +
-             to_string(options.dampening);
+      return message("nesterov needs momentum > 0 and dampening = 0; they are ", options.momentum, " and ",
+                     options.dampening);
     });
   }
   const SgdOptions& options() const { return options_; }
@@ -47,7 +47,7 @@ class SgdRule {
  private:
   static void check(double momentum) {
     require<OptionError>(momentum >= 0 && momentum <= 1, name,
-                         [&] { return "momentum is " + to_string(momentum) + "; it must lie in [0, 1]"; });
+                         [&] { return message("momentum is ", momentum, "; it must lie in [0, 1]"); });
   }
   SgdOptions options_;
   bool has_buffer_ = options_.momentum > 0;

@@ -45,7 +45,7 @@ class State {
   }
   void put(const std::string& name, Array array) {
     attend::require<OptionError>(arrays_.emplace(name, std::move(array)).second, "checkpoint",
-                                 [&] { return "two parts are named \"" + name + "\""; });
+                                 [&] { return message("two parts are named \"", name, "\""); });
   }
 
   bool contains(const std::string& name) const { return arrays_.count(name) > 0; }
@@ -53,11 +53,11 @@ class State {
   template <class T>
   std::vector<T> array(const std::string& name, Index count = -1) const {
     const Array& found = find(name);
-    require(found.type == type_of<T>(), [&] { return '"' + printable(name) + "\" has another type than expected"; });
+    require(found.type == type_of<T>(),
+            [&] { return message('"', printable(name), "\" has another type than expected"); });
     std::vector<T> values(found.bytes.size() / sizeof(T));
     require(count < 0 || static_cast<Index>(values.size()) == count, [&] {
-      return '"' + printable(name) + "\" has " + to_string(values.size()) + " elements; " + to_string(count) +
-             " were expected";
+      return message('"', printable(name), "\" has ", values.size(), " elements; ", count, " were expected");
     });
     if (!values.empty()) std::memcpy(values.data(), found.bytes.data(), found.bytes.size());
     return values;
@@ -66,10 +66,8 @@ class State {
   template <class T>
   std::vector<T> array(const std::string& name, const std::vector<Index>& shape) const {
     const Array& found = find(name);
-    require(found.shape == shape, [&] {
-      return '"' + printable(name) + "\" has shape " + to_string(found.shape) + "; " + to_string(shape) +
-             " was expected";
-    });
+    require(found.shape == shape,
+            [&] { return message('"', printable(name), "\" has shape ", found.shape, "; ", shape, " was expected"); });
     return array<T>(name);
   }
   std::string text(const std::string& name) const {
@@ -121,7 +119,7 @@ class State {
   }
   const Array& find(const std::string& name) const {
     const auto found = arrays_.find(name);
-    require(found != arrays_.end(), [&] { return "there is no \"" + printable(name) + "\""; });
+    require(found != arrays_.end(), [&] { return message("there is no \"", printable(name), "\""); });
     read_.insert(name);
     return found->second;
   }

@@ -50,7 +50,7 @@ class ContextEncoding : public Layer<ContextEncoding<S>> {
         code_norm_(norm(options.codewords)),
         fc_({options.channels, options.channels}, rng) {
     require<OptionError>(options.classes >= 0, "ContextEncoding",
-                         [&] { return "classes = " + to_string(options.classes) + " must not be below 0"; });
+                         [&] { return message("classes = ", options.classes, " must not be below 0"); });
     if (options.classes > 0) selayer_.emplace(DenseOptions{options.channels, options.classes, true}, rng);
   }
 

@@ -28,7 +28,7 @@ class DanetChannelAttention : public Layer<DanetChannelAttention<S>> {
   explicit DanetChannelAttention(const DanetChannelAttentionOptions& options)
       : channels_(options.channels), gamma_({1}) {
     require<OptionError>(channels_ > 0, "DanetChannelAttention",
-                         [&] { return "channels = " + to_string(channels_) + " must be above 0"; });
+                         [&] { return message("channels = ", channels_, " must be above 0"); });
   }
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {

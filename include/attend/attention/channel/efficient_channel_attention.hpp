@@ -24,14 +24,13 @@ struct EfficientChannelAttentionOptions {
 /// How many channels see each other: t = |log2(channels) + beta| / gamma rounded down, the next odd number if even, at
 /// least 3 (Wang et al. 2020, eq. 12, as timm rounds it): 16 to 64 -> 3, 128 to 1024 -> 5, 2048 -> 7.
 inline Index efficient_channel_kernel(Index channels, double gamma = 2, double beta = 1) {
-  require<OptionError>(channels > 0 && gamma > 0 && std::isfinite(gamma) && std::isfinite(beta),
-                       "efficient_channel_kernel", [&] {
-                         return "channels = " + to_string(channels) + " and gamma = " + to_string(gamma) +
-                                " must be above 0, beta = " + to_string(beta) + " finite";
-                       });
+  require<OptionError>(
+      channels > 0 && gamma > 0 && std::isfinite(gamma) && std::isfinite(beta), "efficient_channel_kernel", [&] {
+        return message("channels = ", channels, " and gamma = ", gamma, " must be above 0, beta = ", beta, " finite");
+      });
   const double t = std::abs(std::log(double(channels)) / std::log(2.0) + beta) / gamma;
   require<OptionError>(t < 0x1p30, "efficient_channel_kernel", [&] {
-    return "gamma = " + to_string(gamma) + " and beta = " + to_string(beta) + " give a kernel of 2^30 channels or more";
+    return message("gamma = ", gamma, " and beta = ", beta, " give a kernel of 2^30 channels or more");
   });
   return std::max<Index>(Index(t) | 1, 3);
 }
@@ -86,13 +85,13 @@ class EfficientChannelAttention : public Layer<EfficientChannelAttention<S>> {
   }
   static Conv1dOptions first(const EfficientChannelAttentionOptions& o) {
     const Index reduced = detail::reduced_channels("EfficientChannelAttention", o, 0.9);
-    require<OptionError>(
-        o.kernel_size == 0 || (o.kernel_size > 0 && o.kernel_size % 2 == 1), "EfficientChannelAttention",
-        [&] { return "kernel_size = " + to_string(o.kernel_size) + " must be odd, or 0 to be chosen"; });
+    require<OptionError>(o.kernel_size == 0 || (o.kernel_size > 0 && o.kernel_size % 2 == 1),
+                         "EfficientChannelAttention",
+                         [&] { return message("kernel_size = ", o.kernel_size, " must be odd, or 0 to be chosen"); });
     Conv1dOptions conv = along_channels(o, 1, o.bias);
     require<OptionError>(!o.circular || conv.kernel_size / 2 <= o.channels, "EfficientChannelAttention", [&] {
-      return "kernel_size = " + to_string(conv.kernel_size) + " reaches more than once around the circle of " +
-             to_string(o.channels) + " channels";
+      return message("kernel_size = ", conv.kernel_size, " reaches more than once around the circle of ", o.channels,
+                     " channels");
     });
     if (o.mlp) conv.out_channels = reduced, conv.kernel_size = 1, conv.padding = 0, conv.bias = true;
     return conv;

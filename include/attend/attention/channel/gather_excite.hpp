@@ -65,9 +65,9 @@ class GatherExcite : public Layer<GatherExcite<S>> {
  public:
   GatherExcite(const GatherExciteOptions& options, Rng& rng) : options_(options) {
     const Index reduced = detail::reduced_channels("GatherExcite", options);
-    require<OptionError>(
-        options.extent >= 0 && options.extent < Index(1) << 20 && options.extent % 2 == 0, "GatherExcite",
-        [&] { return "extent = " + to_string(options.extent) + " must be even, or 0 for the whole map"; });
+    require<OptionError>(options.extent >= 0 && options.extent < Index(1) << 20 && options.extent % 2 == 0,
+                         "GatherExcite",
+                         [&] { return message("extent = ", options.extent, " must be even, or 0 for the whole map"); });
     if (options.extra_params) add_convolutions(rng);
     if (options.mlp) {
       ConvMlpOptions mlp;
@@ -99,7 +99,7 @@ class GatherExcite : public Layer<GatherExcite<S>> {
   void add_convolutions(Rng& rng) {
     const auto& o = options_;
     require<OptionError>(o.extent > 0 || (o.feature_size.height > 0 && o.feature_size.width > 0), "GatherExcite", [&] {
-      return "extra_params with extent 0 needs the size of the map; feature_size = " + to_string(o.feature_size);
+      return message("extra_params with extent 0 needs the size of the map; feature_size = ", o.feature_size);
     });
     Conv2dOptions conv;
     conv.in_channels = conv.out_channels = conv.groups = o.channels, conv.bias = false;

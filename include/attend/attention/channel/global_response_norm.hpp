@@ -42,9 +42,8 @@ class GlobalResponseNorm : public Layer<GlobalResponseNorm<S>> {
 
  private:
   static const GlobalResponseNormOptions& checked(const GlobalResponseNormOptions& o) {
-    require<OptionError>(o.channels > 0 && o.eps > 0, "GlobalResponseNorm", [&] {
-      return "channels = " + to_string(o.channels) + " and eps = " + to_string(o.eps) + " must be above 0";
-    });
+    require<OptionError>(o.channels > 0 && o.eps > 0, "GlobalResponseNorm",
+                         [&] { return message("channels = ", o.channels, " and eps = ", o.eps, " must be above 0"); });
     return o;
   }
   GlobalResponseNormOptions options_;

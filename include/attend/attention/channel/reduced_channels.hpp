@@ -10,7 +10,7 @@ ATTEND_BEGIN
 /// step more when that falls below round_limit times the value.
 inline Index make_divisible(double value, Index divisor = 8, Index minimum = 0, double round_limit = 0.9) {
   require<OptionError>(divisor > 0 && std::isfinite(value) && std::abs(value) < 1e15, "make_divisible", [&] {
-    return "divisor = " + to_string(divisor) + " must be above 0 and value = " + to_string(value) + " a channel count";
+    return message("divisor = ", divisor, " must be above 0 and value = ", value, " a channel count");
   });
   const Index multiple = Index(value + double(divisor) / 2) / divisor * divisor;
   const Index made = std::max(minimum > 0 ? minimum : divisor, multiple);
@@ -27,18 +27,16 @@ inline Index round_half_even(double value) {
 namespace detail {
 /// channels / reduction, rounded down. Throws OptionError, in the layer's name, if nothing is left.
 inline Index divided_channels(const char* layer, Index channels, Index reduction) {
-  require<OptionError>(channels > 0 && reduction > 0 && channels / reduction > 0, layer, [&] {
-    return "reduction = " + to_string(reduction) + " leaves nothing of channels = " + to_string(channels);
-  });
+  require<OptionError>(channels > 0 && reduction > 0 && channels / reduction > 0, layer,
+                       [&] { return message("reduction = ", reduction, " leaves nothing of channels = ", channels); });
   return channels / reduction;
 }
 /// Throws OptionError, in the layer's name, unless the options from which its hidden width follows are positive.
 template <class Options>
 void check_reduction(const char* layer, const Options& o) {
   require<OptionError>(o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, layer, [&] {
-    return "channels = " + to_string(o.channels) + ", rd_ratio = " + to_string(o.rd_ratio) +
-           " and rd_divisor = " + to_string(o.rd_divisor) +
-           " must be above 0, rd_channels = " + to_string(o.rd_channels) + " not below";
+    return message("channels = ", o.channels, ", rd_ratio = ", o.rd_ratio, " and rd_divisor = ", o.rd_divisor,
+                   " must be above 0, rd_channels = ", o.rd_channels, " not below");
   });
 }
 /// The hidden width of a gate: o.rd_channels, or what make_divisible leaves of o.channels o.rd_ratio.

@@ -64,7 +64,7 @@ class ResidualEncoding : public Layer<ResidualEncoding<S>> {
  private:
   static const ResidualEncodingOptions& checked(const ResidualEncodingOptions& o) {
     require<OptionError>(o.channels > 0 && o.codewords > 0, "ResidualEncoding", [&] {
-      return "channels = " + to_string(o.channels) + " and codewords = " + to_string(o.codewords) + " must be above 0";
+      return message("channels = ", o.channels, " and codewords = ", o.codewords, " must be above 0");
     });
     return o;
   }

@@ -82,17 +82,17 @@ class SelectiveKernel : public Layer<SelectiveKernel<S>> {
     detail::check_sizes("SelectiveKernel", {{"out_channels", o.out_channels}, {"dilation", o.dilation}});
     const Index paths = static_cast<Index>(o.kernel_sizes.size());
     require<OptionError>(o.channels > 0 && o.out_channels >= 0 && o.groups > 0, "SelectiveKernel", [&] {
-      return "channels = " + to_string(o.channels) + " and groups = " + to_string(o.groups) +
-             " must be above 0, out_channels = " + to_string(o.out_channels) + " not below";
+      return message("channels = ", o.channels, " and groups = ", o.groups,
+                     " must be above 0, out_channels = ", o.out_channels, " not below");
     });
     for (const Index k : o.kernel_sizes) {
       detail::check_sizes("SelectiveKernel", {{"a kernel size", k}});
       require<OptionError>(k >= 3 && k % 2 == 1, "SelectiveKernel",
-                           [&] { return "a kernel size is " + to_string(k) + "; each must be odd, at least 3"; });
+                           [&] { return message("a kernel size is ", k, "; each must be odd, at least 3"); });
     }
     require<OptionError>(paths > 0 && (!o.split_input || o.channels % paths == 0), "SelectiveKernel", [&] {
-      return to_string(paths) + " paths must be at least one and divide channels = " + to_string(o.channels) +
-             ", or split_input be false";
+      return message(paths, " paths must be at least one and divide channels = ", o.channels,
+                     ", or split_input be false");
     });
     if (o.out_channels == 0) o.out_channels = o.channels;
     o.groups = std::min(o.groups, o.out_channels);

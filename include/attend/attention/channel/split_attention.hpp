@@ -35,8 +35,7 @@ inline SplitAttentionOptions encoding_split_attention(Index channels, Index radi
   SplitAttentionOptions options;
   options.channels = channels, options.radix = radix, options.bias = options.norm = true;
   require<OptionError>(channels > 0 && radix > 0 && reduction > 0, "encoding_split_attention", [&] {
-    return "channels = " + to_string(channels) + ", radix = " + to_string(radix) +
-           " and reduction = " + to_string(reduction) + " must be above 0";
+    return message("channels = ", channels, ", radix = ", radix, " and reduction = ", reduction, " must be above 0");
   });
   options.attention_channels = std::max<Index>(channels * radix / reduction, 32);
   return options;
@@ -103,11 +102,11 @@ class SplitAttention : public Layer<SplitAttention<S>> {
     require<OptionError>(o.radix > 0 && o.groups > 0 && o.out_channels >= 0 && o.attention_channels >= 0 &&
                              o.kernel_size > 0 && o.padding >= -1,
                          "SplitAttention", [&] {
-                           return "radix = " + to_string(o.radix) + ", groups = " + to_string(o.groups) +
-                                  " and kernel_size = " + to_string(o.kernel_size) +
-                                  " must be above 0, out_channels = " + to_string(o.out_channels) +
-                                  " and attention_channels = " + to_string(o.attention_channels) +
-                                  " not below, padding = " + to_string(o.padding) + " not below -1";
+                           return message("radix = ", o.radix, ", groups = ", o.groups,
+                                          " and kernel_size = ", o.kernel_size,
+                                          " must be above 0, out_channels = ", o.out_channels,
+                                          " and attention_channels = ", o.attention_channels,
+                                          " not below, padding = ", o.padding, " not below -1");
                          });
     detail::check_reduction("SplitAttention", o);
     if (o.out_channels == 0) o.out_channels = o.channels;
@@ -119,10 +118,10 @@ class SplitAttention : public Layer<SplitAttention<S>> {
     require<OptionError>(o.channels % (o.groups * o.radix) == 0 && o.out_channels % o.groups == 0 &&
                              o.attention_channels % o.groups == 0,
                          "SplitAttention", [&] {
-                           return "groups = " + to_string(o.groups) + " times radix = " + to_string(o.radix) +
-                                  " must divide channels = " + to_string(o.channels) +
-                                  ", groups also out_channels = " + to_string(o.out_channels) +
-                                  " and the hidden channels " + to_string(o.attention_channels);
+                           return message("groups = ", o.groups, " times radix = ", o.radix,
+                                          " must divide channels = ", o.channels,
+                                          ", groups also out_channels = ", o.out_channels, " and the hidden channels ",
+                                          o.attention_channels);
                          });
     return o;
   }

@@ -38,8 +38,7 @@ Variable<S, 4> gate_by(const L& layer, const Variable<S, 4>& x, const Gate& gate
   }
   Operation<S> op("gate_channels", x);
   op.require(!shortcut || shortcut->shape() == x.shape(), [&] {
-    return "x has shape " + to_string(x.shape()) + "; the shortcut must have it too, not " +
-           to_string(shortcut->shape());
+    return message("x has shape ", x.shape(), "; the shortcut must have it too, not ", shortcut->shape());
   });
   const auto y = op.result(x.shape());
   const bool far = x.size() * static_cast<Index>(sizeof(S)) >= simd::far_bytes;

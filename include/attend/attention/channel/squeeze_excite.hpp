@@ -34,8 +34,8 @@ inline SqueezeExciteOptions efficientnet_squeeze_excite(Index channels, double r
   options.rd_channels = round_half_even(double(channels) * rd_ratio);
   options.names = SqueezeNames::conv;
   require<OptionError>(options.rd_channels > 0, "efficientnet_squeeze_excite", [&] {
-    return "channels = " + to_string(channels) + " times rd_ratio = " + to_string(rd_ratio) + " rounds to " +
-           to_string(options.rd_channels) + "; at least 1 must be left";
+    return message("channels = ", channels, " times rd_ratio = ", rd_ratio, " rounds to ", options.rd_channels,
+                   "; at least 1 must be left");
   });
   return options;
 }
@@ -52,7 +52,7 @@ inline SqueezeExciteOptions torchvision_squeeze_excite(Index channels, Index squ
   options.channels = channels;
   options.rd_channels = squeeze_channels;
   require<OptionError>(squeeze_channels > 0, "torchvision_squeeze_excite",
-                       [&] { return "squeeze_channels = " + to_string(squeeze_channels) + " must be above 0"; });
+                       [&] { return message("squeeze_channels = ", squeeze_channels, " must be above 0"); });
   return options;
 }
 

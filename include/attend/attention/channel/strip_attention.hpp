@@ -9,8 +9,7 @@ namespace detail {
 /// A depthwise convolution along the rows (a column of `kernel_size` taps) or along the columns of strip means.
 inline Conv2dOptions strip_convolution(const char* layer, Index channels, Index kernel_size, bool bias, bool of_rows) {
   require<OptionError>(channels > 0 && kernel_size > 0 && kernel_size % 2 == 1, layer, [&] {
-    return "channels = " + to_string(channels) + " must be above 0, kernel_size = " + to_string(kernel_size) +
-           " odd and above 0";
+    return message("channels = ", channels, " must be above 0, kernel_size = ", kernel_size, " odd and above 0");
   });
   Conv2dOptions conv;
   conv.in_channels = conv.out_channels = conv.groups = channels, conv.bias = bias;

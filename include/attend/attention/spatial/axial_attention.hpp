@@ -73,13 +73,13 @@ class AxialAttention : public Layer<AxialAttention<S>> {
     detail::check_sizes("AxialAttention",
                         {{"channels", o.channels}, {"num_heads", o.num_heads}, {"dim_head", o.dim_head}});
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.dim_head >= 0, "AxialAttention", [&] {
-      return "channels = " + to_string(o.channels) + " and num_heads = " + to_string(o.num_heads) +
-             " must be above 0, dim_head = " + to_string(o.dim_head) + " not below";
+      return message("channels = ", o.channels, " and num_heads = ", o.num_heads,
+                     " must be above 0, dim_head = ", o.dim_head, " not below");
     });
     if (o.dim_head == 0) o.dim_head = o.channels / o.num_heads;
     require<OptionError>(o.dim_head > 0, "AxialAttention", [&] {
-      return "num_heads = " + to_string(o.num_heads) +
-             " leave no channel to a head of channels = " + to_string(o.channels) + "; give dim_head";
+      return message("num_heads = ", o.num_heads, " leave no channel to a head of channels = ", o.channels,
+                     "; give dim_head");
     });
     return o;
   }

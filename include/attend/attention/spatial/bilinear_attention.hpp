@@ -54,8 +54,8 @@ class BilinearAttention : public Layer<BilinearAttention<S>> {
                 each = o.rd_channels / groups;
     require(x.dim(3) == o.channels && height > 0 && width > 0 && height % n == 0 && width % n == 0, "BilinearAttention",
             [&] {
-              return "x has shape " + to_string(x.shape()) + "; it must have channels = " + to_string(o.channels) +
-                     ", and block_size = " + to_string(n) + " must divide its height and width";
+              return message("x has shape ", x.shape(), "; it must have channels = ", o.channels,
+                             ", and block_size = ", n, " must divide its height and width");
             });
     const auto r = conv1_(x), seen = ba_conv1_(r);
     const Shape<4> matrices{batch, groups, n, n};
@@ -102,16 +102,15 @@ class BilinearAttention : public Layer<BilinearAttention<S>> {
   }
   static BilinearAttentionOptions completed(BilinearAttentionOptions o) {
     detail::check_sizes("BilinearAttention", {{"block_size", o.block_size}, {"groups", o.groups}});
-    require<OptionError>(o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0,
-                         "BilinearAttention", [&] {
-                           return "channels = " + to_string(o.channels) + ", rd_ratio = " + to_string(o.rd_ratio) +
-                                  " and rd_divisor = " + to_string(o.rd_divisor) +
-                                  " must be above 0, rd_channels = " + to_string(o.rd_channels) + " not below";
-                         });
+    require<OptionError>(
+        o.channels > 0 && o.rd_channels >= 0 && o.rd_divisor > 0 && o.rd_ratio > 0, "BilinearAttention", [&] {
+          return message("channels = ", o.channels, ", rd_ratio = ", o.rd_ratio, " and rd_divisor = ", o.rd_divisor,
+                         " must be above 0, rd_channels = ", o.rd_channels, " not below");
+        });
     if (o.rd_channels == 0) o.rd_channels = make_divisible(double(o.channels) * o.rd_ratio, o.rd_divisor);
     require<OptionError>(o.block_size > 0 && o.groups > 0 && o.rd_channels % o.groups == 0, "BilinearAttention", [&] {
-      return "block_size = " + to_string(o.block_size) + " must be above 0, and groups = " + to_string(o.groups) +
-             " divide the reduced channels, " + to_string(o.rd_channels);
+      return message("block_size = ", o.block_size, " must be above 0, and groups = ", o.groups,
+                     " divide the reduced channels, ", o.rd_channels);
     });
     detail::check_probability("BilinearAttention", o.dropout);
     return o;

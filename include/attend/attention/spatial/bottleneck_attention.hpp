@@ -64,8 +64,7 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
     const auto& o = options_;
     const Shape<4> expected{x.dim(0), o.height, o.width, o.channels};
     require(x.shape() == expected, "BottleneckAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its relative positions and channels are made for " +
-             to_string(expected);
+      return message("x has shape ", x.shape(), "; its relative positions and channels are made for ", expected);
     });
     const Index positions = o.height * o.width, qk = o.num_heads * o.dim_head;
     const auto maps = qkv_(x);
@@ -94,12 +93,11 @@ class BottleneckAttention : public Layer<BottleneckAttention<S>> {
   static BottleneckAttentionOptions completed(BottleneckAttentionOptions o) {
     detail::check_sizes("BottleneckAttention", {{"height", o.height}, {"width", o.width}});
     require<OptionError>(o.channels > 0 && o.height > 0 && o.width > 0, "BottleneckAttention", [&] {
-      return "channels = " + to_string(o.channels) + ", height = " + to_string(o.height) +
-             " and width = " + to_string(o.width) + " must be above 0";
+      return message("channels = ", o.channels, ", height = ", o.height, " and width = ", o.width, " must be above 0");
     });
     detail::complete_heads("BottleneckAttention", o);
     require<OptionError>(o.stride == 1 || o.stride == 2, "BottleneckAttention",
-                         [&] { return "stride = " + to_string(o.stride) + " must be 1 or 2"; });
+                         [&] { return message("stride = ", o.stride, " must be 1 or 2"); });
     return o;
   }
   BottleneckAttentionOptions options_;

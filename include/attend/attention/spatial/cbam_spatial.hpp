@@ -45,7 +45,7 @@ class CbamSpatial : public Layer<CbamSpatial<S>> {
   }
   static ConvNormActOptions convolution(const CbamSpatialOptions& o) {
     require<OptionError>(o.kernel_size > 0 && o.kernel_size % 2 == 1, "CbamSpatial",
-                         [&] { return "kernel_size = " + to_string(o.kernel_size) + " must be odd and above 0"; });
+                         [&] { return message("kernel_size = ", o.kernel_size, " must be odd and above 0"); });
     ConvNormActOptions conv;
     conv.in_channels = o.light ? 1 : 2, conv.out_channels = 1, conv.kernel_size = o.kernel_size,
     conv.activation = Activation::identity;

@@ -70,9 +70,8 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto& o = options_;
-    require(x.dim(3) == o.channels && x.dim(1) > 0 && x.dim(2) > 0, "CooccurrentAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; it must have positions and channels = " + to_string(o.channels);
-    });
+    require(x.dim(3) == o.channels && x.dim(1) > 0 && x.dim(2) > 0, "CooccurrentAttention",
+            [&] { return message("x has shape ", x.shape(), "; it must have positions and channels = ", o.channels); });
     AvgPoolOptions pool;
     pool.kernel_size = 3, pool.stride = 2, pool.padding = 1, pool.count_include_pad = false;
     const auto small = o.pooling ? avg_pool2d(x, pool) : x;
@@ -121,14 +120,13 @@ class CooccurrentAttention : public Layer<CooccurrentAttention<S>> {
                                                  {"num_heads", o.num_heads},
                                                  {"key_channels", o.key_channels},
                                                  {"value_channels", o.value_channels}});
-    require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.key_channels > 0 && o.value_channels > 0,
-                         "CooccurrentAttention", [&] {
-                           return "channels = " + to_string(o.channels) + ", num_heads = " + to_string(o.num_heads) +
-                                  ", key_channels = " + to_string(o.key_channels) +
-                                  " and value_channels = " + to_string(o.value_channels) + " must be above 0";
-                         });
+    require<OptionError>(
+        o.channels > 0 && o.num_heads > 0 && o.key_channels > 0 && o.value_channels > 0, "CooccurrentAttention", [&] {
+          return message("channels = ", o.channels, ", num_heads = ", o.num_heads, ", key_channels = ", o.key_channels,
+                         " and value_channels = ", o.value_channels, " must be above 0");
+        });
     require<OptionError>(o.num_mixtures > 0 && o.key_channels % o.num_mixtures == 0, "CooccurrentAttention", [&] {
-      return "num_mixtures = " + to_string(o.num_mixtures) + " must divide key_channels = " + to_string(o.key_channels);
+      return message("num_mixtures = ", o.num_mixtures, " must divide key_channels = ", o.key_channels);
     });
     detail::check_probability("CooccurrentAttention", o.dropout);
     return o;

@@ -39,9 +39,8 @@ class CrossCovarianceAttention : public Layer<CrossCovarianceAttention<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& x) const { return forward(detail::positions_of(x)).reshape(x.shape()); }
   Variable<S, 3> forward(const Variable<S, 3>& x) const {
     const Index C = options_.channels, heads = options_.num_heads, dim = C / heads;
-    require(x.dim(2) == C && x.dim(1) > 0, "CrossCovarianceAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; it must have positions and, last, channels = " + to_string(C);
-    });
+    require(x.dim(2) == C && x.dim(1) > 0, "CrossCovarianceAttention",
+            [&] { return message("x has shape ", x.shape(), "; it must have positions and, last, channels = ", C); });
     const auto qkv = qkv_(x);
     const auto channels = [&](Index first) {  // (batch, head_dim, heads, positions)
       return transpose(take_heads(HeadView<S>(qkv, first, heads, dim)), {0, 3, 2, 1});

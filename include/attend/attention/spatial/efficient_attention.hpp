@@ -64,10 +64,9 @@ class EfficientAttention : public Layer<EfficientAttention<S>> {
     require<OptionError>(o.channels > 0 && o.key_channels > 0 && o.value_channels > 0 && o.num_heads > 0 &&
                              o.key_channels % o.num_heads == 0 && o.value_channels % o.num_heads == 0,
                          "EfficientAttention", [&] {
-                           return "channels = " + to_string(o.channels) +
-                                  " must be above 0 and num_heads = " + to_string(o.num_heads) +
-                                  " divide key_channels = " + to_string(o.key_channels) +
-                                  " and value_channels = " + to_string(o.value_channels);
+                           return message("channels = ", o.channels, " must be above 0 and num_heads = ", o.num_heads,
+                                          " divide key_channels = ", o.key_channels,
+                                          " and value_channels = ", o.value_channels);
                          });
     return o;
   }

@@ -42,8 +42,7 @@ class EnhancedSpatialAttention : public Layer<EnhancedSpatialAttention<S>> {
 
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     require(x.dim(3) == options_.channels && x.dim(1) >= 15 && x.dim(2) >= 15, "EnhancedSpatialAttention", [&] {
-      return "x has shape " + to_string(x.shape()) +
-             "; it must be at least 15 by 15, with channels = " + to_string(options_.channels);
+      return message("x has shape ", x.shape(), "; it must be at least 15 by 15, with channels = ", options_.channels);
     });
     const auto narrow = conv1_(x);
     MaxPoolOptions pool;
@@ -71,9 +70,8 @@ class EnhancedSpatialAttention : public Layer<EnhancedSpatialAttention<S>> {
   static EnhancedSpatialAttentionOptions completed(EnhancedSpatialAttentionOptions o) {
     if (o.reduced_channels == 0) o.reduced_channels = o.channels / 4;
     require<OptionError>(o.channels > 0 && o.reduced_channels > 0, "EnhancedSpatialAttention", [&] {
-      return "channels = " + to_string(o.channels) +
-             " must be above 0, and reduced_channels = " + to_string(o.reduced_channels) +
-             " too; by default it is a quarter of channels";
+      return message("channels = ", o.channels, " must be above 0, and reduced_channels = ", o.reduced_channels,
+                     " too; by default it is a quarter of channels");
     });
     return o;
   }

@@ -48,8 +48,7 @@ class ExternalAttention : public Layer<ExternalAttention<S>> {
  private:
   static const ExternalAttentionOptions& checked(const ExternalAttentionOptions& o) {
     require<OptionError>(o.channels > 0 && o.memory_size > 0, "ExternalAttention", [&] {
-      return "channels = " + to_string(o.channels) + " and memory_size = " + to_string(o.memory_size) +
-             " must be above 0";
+      return message("channels = ", o.channels, " and memory_size = ", o.memory_size, " must be above 0");
     });
     return o;
   }

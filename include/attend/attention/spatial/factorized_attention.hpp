@@ -70,8 +70,8 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
     require(grid.height > 0 && grid.width > 0 && (tokens.dim(1) - 1) / grid.width == grid.height &&
                 (tokens.dim(1) - 1) % grid.width == 0,
             "FactorizedAttention", [&] {
-              return "tokens has shape " + to_string(tokens.shape()) + "; it must hold a class token and a grid of " +
-                     to_string(Pair(grid.height, grid.width));
+              return message("tokens has shape ", tokens.shape(), "; it must hold a class token and a grid of ",
+                             Pair(grid.height, grid.width));
             });
     return attend(tokens, grid);
   }
@@ -115,14 +115,13 @@ class FactorizedAttention : public Layer<FactorizedAttention<S>> {
     for (const auto& window : o.windows) {
       require<OptionError>(
           window.kernel_size > 0 && window.kernel_size % 2 == 1 && window.num_heads > 0, "FactorizedAttention", [&] {
-            return "a window has kernel_size = " + to_string(window.kernel_size) +
-                   " and num_heads = " + to_string(window.num_heads) + "; the first must be odd, both above 0";
+            return message("a window has kernel_size = ", window.kernel_size, " and num_heads = ", window.num_heads,
+                           "; the first must be odd, both above 0");
           });
       heads += window.num_heads;
     }
     require<OptionError>(o.windows.empty() || heads == o.num_heads, "FactorizedAttention", [&] {
-      return "the windows have " + to_string(heads) +
-             " heads; together they must be num_heads = " + to_string(o.num_heads);
+      return message("the windows have ", heads, " heads; together they must be num_heads = ", o.num_heads);
     });
     detail::check_probability("FactorizedAttention", o.proj_drop, "proj_drop");
     return o;

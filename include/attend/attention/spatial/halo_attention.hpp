@@ -59,8 +59,8 @@ class HaloAttention : public Layer<HaloAttention<S>> {
     require(x.dim(3) == o.channels && x.dim(1) > 0 && x.dim(2) > 0 && x.dim(1) % o.block_size == 0 &&
                 x.dim(2) % o.block_size == 0,
             "HaloAttention", [&] {
-              return "x has shape " + to_string(x.shape()) + "; it must have channels = " + to_string(o.channels) +
-                     ", and block_size = " + to_string(o.block_size) + " must divide its height and width";
+              return message("x has shape ", x.shape(), "; it must have channels = ", o.channels,
+                             ", and block_size = ", o.block_size, " must divide its height and width");
             });
     const Index batch = x.dim(0), step = pooled_ ? 1 : o.stride, heads = o.num_heads, dim = o.dim_head,
                 value_dim = o.out_channels / heads, queries = o.block_size / step;
@@ -110,11 +110,11 @@ class HaloAttention : public Layer<HaloAttention<S>> {
   static HaloAttentionOptions completed(HaloAttentionOptions o) {
     detail::check_sizes("HaloAttention", {{"block_size", o.block_size}, {"halo_size", o.halo_size}});
     detail::complete_heads("HaloAttention", o);
-    require<OptionError>(
-        (o.stride == 1 || o.stride == 2) && o.block_size > 0 && o.halo_size >= 0, "HaloAttention", [&] {
-          return "stride = " + to_string(o.stride) + " must be 1 or 2, block_size = " + to_string(o.block_size) +
-                 " above 0, and halo_size = " + to_string(o.halo_size) + " not below";
-        });
+    require<OptionError>((o.stride == 1 || o.stride == 2) && o.block_size > 0 && o.halo_size >= 0, "HaloAttention",
+                         [&] {
+                           return message("stride = ", o.stride, " must be 1 or 2, block_size = ", o.block_size,
+                                          " above 0, and halo_size = ", o.halo_size, " not below");
+                         });
     return o;
   }
   HaloAttentionOptions options_;

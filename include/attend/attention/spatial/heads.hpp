@@ -7,9 +7,8 @@ namespace detail {
 /// Throws OptionError, in the layer's name, unless the heads divide the channels.
 inline void check_heads(const char* layer, Index channels, Index num_heads) {
   check_sizes(layer, {{"channels", channels}, {"num_heads", num_heads}});
-  require<OptionError>(channels > 0 && num_heads > 0 && channels % num_heads == 0, layer, [&] {
-    return "num_heads = " + to_string(num_heads) + " must divide channels = " + to_string(channels);
-  });
+  require<OptionError>(channels > 0 && num_heads > 0 && channels % num_heads == 0, layer,
+                       [&] { return message("num_heads = ", num_heads, " must divide channels = ", channels); });
 }
 /// Fills in the channels and heads of BoTNet's attention, halo attention and lambda layers as timm does: as many channels
 /// out as in, query and key of make_divisible(out_channels qk_ratio, 8) / num_heads. Throws OptionError, in the layer's
@@ -21,16 +20,15 @@ void complete_heads(const char* layer, Options& o) {
                       {"num_heads", o.num_heads},
                       {"dim_head", o.dim_head}});
   if (o.out_channels == 0) o.out_channels = o.channels;
-  require<OptionError>(
-      o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0, layer, [&] {
-        return "channels = " + to_string(o.channels) + " must be above 0 and num_heads = " + to_string(o.num_heads) +
-               " divide out_channels = " + to_string(o.out_channels);
-      });
+  require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.out_channels > 0 && o.out_channels % o.num_heads == 0,
+                       layer, [&] {
+                         return message("channels = ", o.channels, " must be above 0 and num_heads = ", o.num_heads,
+                                        " divide out_channels = ", o.out_channels);
+                       });
   if (o.dim_head == 0) o.dim_head = make_divisible(double(o.out_channels) * o.qk_ratio) / o.num_heads;
   require<OptionError>(o.dim_head > 0, layer, [&] {
-    return "dim_head = " + to_string(o.dim_head) +
-           " must be above 0, with out_channels = " + to_string(o.out_channels) +
-           ", qk_ratio = " + to_string(o.qk_ratio) + " and num_heads = " + to_string(o.num_heads);
+    return message("dim_head = ", o.dim_head, " must be above 0, with out_channels = ", o.out_channels,
+                   ", qk_ratio = ", o.qk_ratio, " and num_heads = ", o.num_heads);
   });
 }
 

@@ -63,8 +63,8 @@ class LambdaLayer : public Layer<LambdaLayer<S>> {
   Variable<S, 4> forward(const Variable<S, 4>& x) const {
     const auto& o = options_;
     require(x.dim(3) == o.channels && (o.r > 0 || (x.dim(1) == o.height && x.dim(2) == o.width)), "LambdaLayer", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its channels must be " + to_string(o.channels) +
-             (o.r > 0 ? "" : ", and its positions are made for " + to_string(Pair(o.height, o.width)));
+      return message("x has shape ", x.shape(), "; its channels must be ", o.channels,
+                     o.r > 0 ? "" : ", and its positions are made for " + to_string(Pair(o.height, o.width)));
     });
     const Index batch = x.dim(0), positions = x.dim(1) * x.dim(2), K = o.dim_head, V = value_dim(), heads = o.num_heads;
     const auto parts = split(qkv_(x), {heads * K, K, V}, 3);
@@ -128,9 +128,8 @@ class LambdaLayer : public Layer<LambdaLayer<S>> {
     require<OptionError>((o.stride == 1 || o.stride == 2) && (o.r == 0 || (o.r > 0 && o.r % 2 == 1)) &&
                              (o.r > 0 || (o.height > 0 && o.width > 0)),
                          "LambdaLayer", [&] {
-                           return "stride = " + to_string(o.stride) + " must be 1 or 2, r = " + to_string(o.r) +
-                                  " odd, or 0 with height = " + to_string(o.height) +
-                                  " and width = " + to_string(o.width) + " above 0";
+                           return message("stride = ", o.stride, " must be 1 or 2, r = ", o.r,
+                                          " odd, or 0 with height = ", o.height, " and width = ", o.width, " above 0");
                          });
     return o;
   }

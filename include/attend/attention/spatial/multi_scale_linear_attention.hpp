@@ -101,19 +101,18 @@ class MultiScaleLinearAttention : public Layer<MultiScaleLinearAttention<S>> {
     require<OptionError>(o.channels > 0 && o.out_channels > 0 && o.dim > 0 && o.num_heads >= 0 && o.heads_ratio > 0 &&
                              o.heads_ratio < 1e6,
                          "MultiScaleLinearAttention", [&] {
-                           return "channels = " + to_string(o.channels) +
-                                  ", out_channels = " + to_string(o.out_channels) + ", dim = " + to_string(o.dim) +
-                                  " and heads_ratio = " + to_string(o.heads_ratio) +
-                                  " must be above 0, num_heads = " + to_string(o.num_heads) + " not below";
+                           return message("channels = ", o.channels, ", out_channels = ", o.out_channels,
+                                          ", dim = ", o.dim, " and heads_ratio = ", o.heads_ratio,
+                                          " must be above 0, num_heads = ", o.num_heads, " not below");
                          });
     if (o.num_heads == 0) o.num_heads = Index(double(o.channels / o.dim) * o.heads_ratio);
     require<OptionError>(o.num_heads > 0, "MultiScaleLinearAttention", [&] {
-      return "dim = " + to_string(o.dim) + " and heads_ratio = " + to_string(o.heads_ratio) +
-             " leave no head of channels = " + to_string(o.channels);
+      return message("dim = ", o.dim, " and heads_ratio = ", o.heads_ratio,
+                     " leave no head of channels = ", o.channels);
     });
     for (const Index scale : o.scales)
       require<OptionError>(scale > 0 && scale % 2 == 1, "MultiScaleLinearAttention",
-                           [&] { return "a scale is " + to_string(scale) + "; it must be odd and above 0"; });
+                           [&] { return message("a scale is ", scale, "; it must be odd and above 0"); });
     return o;
   }
   static BatchNormOptions norm(Index channels) {

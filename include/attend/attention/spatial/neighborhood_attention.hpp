@@ -51,8 +51,8 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
                 least = o.kernel_size * o.dilation, dim = C / heads, area = o.kernel_size * o.kernel_size,
                 positions = height * width;
     require(x.dim(3) == C && height >= least && width >= least, "NeighborhoodAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; it must have channels = " + to_string(C) +
-             ", and be at least kernel_size dilation = " + to_string(least) + " high and wide";
+      return message("x has shape ", x.shape(), "; it must have channels = ", C,
+                     ", and be at least kernel_size dilation = ", least, " high and wide");
     });
     const auto qkv = qkv_(detail::positions_of(x));
     const auto [places, offsets] = neighbours(height, width);
@@ -108,8 +108,7 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
     detail::check_sizes("NeighborhoodAttention", {{"kernel_size", o.kernel_size}, {"dilation", o.dilation}});
     detail::check_heads("NeighborhoodAttention", o.channels, o.num_heads);
     require<OptionError>(o.kernel_size > 1 && o.kernel_size % 2 == 1 && o.dilation > 0, "NeighborhoodAttention", [&] {
-      return "kernel_size = " + to_string(o.kernel_size) +
-             " must be odd and above 1, dilation = " + to_string(o.dilation) + " above 0";
+      return message("kernel_size = ", o.kernel_size, " must be odd and above 1, dilation = ", o.dilation, " above 0");
     });
     detail::check_probability("NeighborhoodAttention", o.attn_drop, "attn_drop");
     detail::check_probability("NeighborhoodAttention", o.proj_drop, "proj_drop");

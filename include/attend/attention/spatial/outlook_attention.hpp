@@ -53,10 +53,9 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
                 x.dim(2) + 2 * o.padding >= o.kernel_size && windows_along(x.dim(1)) == rows &&
                 windows_along(x.dim(2)) == columns,
             "OutlookAttention", [&] {
-              return "x has shape " + to_string(x.shape()) + "; it must have channels = " + to_string(C) +
-                     ", and as many windows of kernel_size = " + to_string(o.kernel_size) +
-                     " with padding = " + to_string(o.padding) +
-                     " as pooled positions, with stride = " + to_string(o.stride);
+              return message("x has shape ", x.shape(), "; it must have channels = ", C,
+                             ", and as many windows of kernel_size = ", o.kernel_size, " with padding = ", o.padding,
+                             " as pooled positions, with stride = ", o.stride);
             });
     const Index windows = rows * columns;
     const auto [from, back] = windows_of(x.dim(1), x.dim(2), rows, columns);
@@ -111,8 +110,8 @@ class OutlookAttention : public Layer<OutlookAttention<S>> {
     detail::check_heads("OutlookAttention", o.channels, o.num_heads);
     require<OptionError>(o.kernel_size > 0 && o.stride > 0 && o.padding >= 0 && o.padding < o.kernel_size,
                          "OutlookAttention", [&] {
-                           return "kernel_size = " + to_string(o.kernel_size) + " and stride = " + to_string(o.stride) +
-                                  " must be above 0, padding = " + to_string(o.padding) + " in [0, kernel_size)";
+                           return message("kernel_size = ", o.kernel_size, " and stride = ", o.stride,
+                                          " must be above 0, padding = ", o.padding, " in [0, kernel_size)");
                          });
     detail::check_probability("OutlookAttention", o.attn_drop, "attn_drop");
     detail::check_probability("OutlookAttention", o.proj_drop, "proj_drop");

@@ -39,8 +39,8 @@ class QueryKeyValueMaps : public Layer<QueryKeyValueMaps<S>> {
   static Index reduced(const char* attention, Index channels, Index given) {
     const Index left = given == 0 ? channels / 8 : given;
     require<OptionError>(channels > 0 && left > 0, attention, [&] {
-      return "channels = " + to_string(channels) + " must be above 0, and reduced_channels = " + to_string(left) +
-             " too; by default it is an eighth of channels";
+      return message("channels = ", channels, " must be above 0, and reduced_channels = ", left,
+                     " too; by default it is an eighth of channels");
     });
     return left;
   }

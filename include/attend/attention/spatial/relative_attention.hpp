@@ -41,8 +41,7 @@ class RelativeAttention : public Layer<RelativeAttention<S>> {
     const auto& o = options_;
     const Shape<4> expected{x.dim(0), o.height, o.width, o.channels};
     require(x.shape() == expected, "RelativeAttention", [&] {
-      return "x has shape " + to_string(x.shape()) + "; its relative positions and channels are made for " +
-             to_string(expected);
+      return message("x has shape ", x.shape(), "; its relative positions and channels are made for ", expected);
     });
     const Index positions = o.height * o.width, heads = o.channels / o.dim_head;
     const auto qkv = qkv_(x).reshape(Shape<4>{x.dim(0), positions, heads, 3 * o.dim_head});
@@ -65,9 +64,9 @@ class RelativeAttention : public Layer<RelativeAttention<S>> {
     detail::check_sizes("RelativeAttention", {{"channels", o.channels}});
     require<OptionError>(o.dim_head > 0 && o.channels > 0 && o.channels % o.dim_head == 0 && o.out_channels >= 0,
                          "RelativeAttention", [&] {
-                           return "dim_head = " + to_string(o.dim_head) +
-                                  " must be above 0 and divide channels = " + to_string(o.channels) +
-                                  ", out_channels = " + to_string(o.out_channels) + " not be below 0";
+                           return message("dim_head = ", o.dim_head,
+                                          " must be above 0 and divide channels = ", o.channels,
+                                          ", out_channels = ", o.out_channels, " not be below 0");
                          });
     detail::check_probability("RelativeAttention", o.attn_drop, "attn_drop");
     detail::check_probability("RelativeAttention", o.proj_drop, "proj_drop");

@@ -55,7 +55,7 @@ class SeparableAttention : public Layer<SeparableAttention<S>> {
   static const SeparableAttentionOptions& checked(const SeparableAttentionOptions& o) {
     detail::check_sizes("SeparableAttention", {{"channels", o.channels}});
     require<OptionError>(o.channels > 0, "SeparableAttention",
-                         [&] { return "channels = " + to_string(o.channels) + " must be above 0"; });
+                         [&] { return message("channels = ", o.channels, " must be above 0"); });
     detail::check_probability("SeparableAttention", o.attn_drop, "attn_drop");
     detail::check_probability("SeparableAttention", o.proj_drop, "proj_drop");
     return o;

@@ -69,13 +69,13 @@ class WindowAttention : public Layer<WindowAttention<S>> {
     detail::check_sizes("WindowAttention",
                         {{"channels", o.channels}, {"num_heads", o.num_heads}, {"head_dim", o.head_dim}});
     require<OptionError>(o.channels > 0 && o.num_heads > 0 && o.head_dim >= 0, "WindowAttention", [&] {
-      return "channels = " + to_string(o.channels) + " and num_heads = " + to_string(o.num_heads) +
-             " must be above 0, head_dim = " + to_string(o.head_dim) + " not below";
+      return message("channels = ", o.channels, " and num_heads = ", o.num_heads,
+                     " must be above 0, head_dim = ", o.head_dim, " not below");
     });
     if (o.head_dim == 0) o.head_dim = o.channels / o.num_heads;
     require<OptionError>(o.head_dim > 0, "WindowAttention", [&] {
-      return "num_heads = " + to_string(o.num_heads) +
-             " leave no channel to a head of channels = " + to_string(o.channels) + "; give head_dim";
+      return message("num_heads = ", o.num_heads, " leave no channel to a head of channels = ", o.channels,
+                     "; give head_dim");
     });
     detail::check_probability("WindowAttention", o.attn_drop, "attn_drop");
     detail::check_probability("WindowAttention", o.proj_drop, "proj_drop");

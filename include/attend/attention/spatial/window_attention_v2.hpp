@@ -110,8 +110,8 @@ class WindowAttentionV2 : public Layer<WindowAttentionV2<S>> {
     require<OptionError>(o.pretrained_window_size.height >= 0 && o.pretrained_window_size.width >= 0 &&
                              (o.pretrained_window_size.height > 0) == (o.pretrained_window_size.width > 0),
                          "WindowAttentionV2", [&] {
-                           return "pretrained_window_size = " + to_string(o.pretrained_window_size) +
-                                  " must be above 0, or 0 for none";
+                           return message("pretrained_window_size = ", o.pretrained_window_size,
+                                          " must be above 0, or 0 for none");
                          });
     detail::check_probability("WindowAttentionV2", o.attn_drop, "attn_drop");
     detail::check_probability("WindowAttentionV2", o.proj_drop, "proj_drop");

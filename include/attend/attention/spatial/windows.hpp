@@ -89,14 +89,12 @@ inline WindowSizes window_sizes(const char* name, const Pair& map, Pair window, 
   require<OptionError>(
       window.height > 0 && window.width > 0 && map.height >= 0 && map.width >= 0 && (map.height > 0) == (map.width > 0),
       name, [&] {
-        return "window_size = " + to_string(window) + " must be above 0, and height and width = " + to_string(map) +
-               " both above 0, or both 0 for maps of any size";
+        return message("window_size = ", window, " must be above 0, and height and width = ", map,
+                       " both above 0, or both 0 for maps of any size");
       });
   require<OptionError>(
-      shift.height >= 0 && shift.width >= 0 && shift.height < window.height && shift.width < window.width, name, [&] {
-        return "shift_size = " + to_string(shift) +
-               " must lie in [0, window_size), with window_size = " + to_string(window);
-      });
+      shift.height >= 0 && shift.width >= 0 && shift.height < window.height && shift.width < window.width, name,
+      [&] { return message("shift_size = ", shift, " must lie in [0, window_size), with window_size = ", window); });
   const auto shrink = [](Index extent, Index& cells, Index& by) {
     if (extent > 0 && extent <= cells) cells = extent, by = 0;
   };
@@ -106,11 +104,10 @@ inline WindowSizes window_sizes(const char* name, const Pair& map, Pair window, 
 }
 inline void check_window_input(const char* name, const Shape<4>& shape, const WindowSizes& sizes, Index channels) {
   check_map_channels(name, shape, channels);
-  require(sizes.map == Pair(0) || sizes.map == Pair(shape[1], shape[2]), name, [&] {
-    return "x has shape " + to_string(shape) + "; its windows are made for a map of " + to_string(sizes.map);
-  });
+  require(sizes.map == Pair(0) || sizes.map == Pair(shape[1], shape[2]), name,
+          [&] { return message("x has shape ", shape, "; its windows are made for a map of ", sizes.map); });
   require(shape[1] > 0 && shape[2] > 0, name,
-          [&] { return "x has shape " + to_string(shape) + "; there must be positions"; });
+          [&] { return message("x has shape ", shape, "; there must be positions"); });
 }
 
 }  // namespace detail
