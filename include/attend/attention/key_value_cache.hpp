@@ -164,7 +164,7 @@ class KeyValueCache {
   }
   KeyValueCacheOptions options_;
   std::vector<Index> lengths_;
-  std::shared_ptr<S> keys_, values_;
+  Shared<S> keys_, values_;
 };
 
 ATTEND_END

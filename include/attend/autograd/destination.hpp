@@ -32,20 +32,20 @@ class Destination {
 
   /// Memory for a result: here if it fits, otherwise the recycler's.
   template <class S>
-  static std::shared_ptr<S> buffer(Index count) {
+  static Shared<S> buffer(Index count) {
     Destination* const here = current_;
     if (!here || !here->memory_ || count <= 0 || static_cast<std::size_t>(count) * sizeof(S) != here->bytes_ ||
         *here->taken_ || reinterpret_cast<std::uintptr_t>(here->memory_) % alignof(S) != 0)
       return make_buffer<S>(count);
     *here->taken_ = true;
-    return std::shared_ptr<S>(
+    return Shared<S>(
         static_cast<S*>(here->memory_), [taken = here->taken_](S*) { *taken = false; }, RecyclingAllocator<S>());
   }
 
  private:
   void* memory_;
   std::size_t bytes_;
-  std::shared_ptr<bool> taken_;
+  Shared<bool> taken_;
   Destination* before_;
   static inline thread_local Destination* current_ = nullptr;
 };

@@ -86,7 +86,7 @@ class Gradients {
 
   // ---- for the tape ----
   struct Entry {
-    std::shared_ptr<S> data;
+    Shared<S> data;
     Index size;
   };
   void set(std::uint64_t parameter, Entry entry) { parameters_[parameter] = std::move(entry); }

@@ -7,7 +7,7 @@ struct NoOptions {};
 
 namespace detail {
 template <class T>
-auto as_variable(const T& argument, const std::shared_ptr<TapeLink>& link) {
+auto as_variable(const T& argument, const Shared<TapeLink>& link) {
   using Traits = TensorTraits<T>;
   if constexpr (Traits::value)
     return Variable<typename Traits::Scalar, Traits::rank>::borrow(argument.data(), shape_of(argument)).beside(link);
@@ -15,8 +15,8 @@ auto as_variable(const T& argument, const std::shared_ptr<TapeLink>& link) {
     return argument.link() ? argument : argument.beside(link);
 }
 template <class... In>
-std::shared_ptr<TapeLink> common_link(const In&... in) {
-  std::shared_ptr<TapeLink> common;
+Shared<TapeLink> common_link(const In&... in) {
+  Shared<TapeLink> common;
   const auto join = [&](const auto& argument) {
     if constexpr (IsVariable<std::decay_t<decltype(argument)>>::value) {
       const auto link = argument.link();
@@ -74,7 +74,7 @@ template <class Self, class Options, class... In>
 auto call(const Self& layer, const Options& options, const In&... in) {
   try {  // what is on no tape joins that of the others as a constant, so that parameters used with it alone find the
          // tape
-    const std::shared_ptr<TapeLink> link = common_link(in...);
+    const Shared<TapeLink> link = common_link(in...);
     return forward(layer, options, as_variable(in, link)...);
   } catch (Error& error) {  // give the child it came from its name
     Walk<void> inside;

@@ -50,7 +50,7 @@ class Operation {
   }
   /// Shares a value's memory with the tape, or copies what is borrowed, once; null unless `needed`.
   template <class T, int R>
-  std::shared_ptr<const T> keep(const Variable<T, R>& v, bool needed = true) const {
+  Shared<const T> keep(const Variable<T, R>& v, bool needed = true) const {
     return needed ? tape_->keep(v) : nullptr;
   }
   /// `backward(pass)` adds to the inputs' gradients what the gradient of `result` gives.

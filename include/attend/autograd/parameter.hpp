@@ -88,7 +88,7 @@ class ParameterData {
   void require_values() const {
     if (id_ == 0) detail::fail_for_moved_parameter();
   }
-  std::shared_ptr<S> buffer_before_edit() {
+  Shared<S> buffer_before_edit() {
     require_values();
     if (buffer_.use_count() > 1) buffer_ = copy_buffer(data(), size());  // a live Variable keeps the old values
     return buffer_;
@@ -103,13 +103,13 @@ class ParameterData {
 
   struct Derived {
     const void* key;
-    std::shared_ptr<S> data;
+    Shared<S> data;
     Derived* next;
   };
   template <class, int>
   friend class Edit;
   std::vector<Index> shape_;
-  std::shared_ptr<S> buffer_;
+  Shared<S> buffer_;
   std::uint64_t id_ = next_serial(), version_ = 0;
   bool trainable_ = true;
   Kind kind_;

@@ -90,7 +90,7 @@ class Recording {
     std::string name;
     std::vector<Index> shape;
     const void* type;
-    std::shared_ptr<const void> value;
+    Shared<const void> value;
   };
   struct Hash {
     std::size_t operator()(const LayerKey& key) const {

@@ -58,7 +58,7 @@ class Pass {
   void start(const Slot& y, const S* gradient) {
     if (y.differentiable) gradients_[y.node] = copy_buffer(gradient, y.size);
   }
-  const std::shared_ptr<S>& share(std::uint64_t node) const { return gradients_[node]; }
+  const Shared<S>& share(std::uint64_t node) const { return gradients_[node]; }
   void drop(std::uint64_t node) { gradients_[node].reset(); }
 
  private:
@@ -68,7 +68,7 @@ class Pass {
     if (gradient.use_count() > 1) gradient = copy_buffer(gradient.get(), x.size);
     return gradient.get();
   }
-  std::vector<std::shared_ptr<S>> gradients_;
+  std::vector<Shared<S>> gradients_;
 };
 
 /// One term of a sum of losses.
@@ -167,7 +167,7 @@ class Tape {
   }
   void report(const Moments<S>& moments) { moments_.pool(moments); }
   const Gradients<S>& reported() const { return moments_; }
-  const std::shared_ptr<TapeLink>& link() const { return link_; }
+  const Shared<TapeLink>& link() const { return link_; }
   const std::optional<Rng>& stream() const { return rng_; }
   void set_stream(const Rng& rng) { rng_ = rng; }
   bool recording() const { return recording_; }
@@ -185,7 +185,7 @@ class Tape {
   }
   /// Memory that outlives the call: the value's own buffer or, made once per borrowed value, a copy.
   template <class T, int R>
-  std::shared_ptr<const T> keep(const Variable<T, R>& v) {
+  Shared<const T> keep(const Variable<T, R>& v) {
     if (v.buffer()) return v.buffer();
     auto& copy = copies_[v.id().second];
     if (!copy) copy = copy_buffer(v.data(), v.size());
@@ -242,11 +242,11 @@ class Tape {
   bool recording_ = true;
   std::optional<Rng> rng_;
   std::uint64_t serial_ = next_serial();
-  std::shared_ptr<TapeLink> link_ = std::make_shared<TapeLink>(TapeLink{this, &type_tag<S>});
+  Shared<TapeLink> link_ = std::make_shared<TapeLink>(TapeLink{this, &type_tag<S>});
   std::vector<Node> nodes_;
   std::vector<Record> records_;
   std::unordered_map<std::uint64_t, Leaf> leaves_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<const void>> copies_;
+  std::unordered_map<std::uint64_t, Shared<const void>> copies_;
   Gradients<S> moments_;
 };
 
@@ -254,7 +254,7 @@ class Tape {
 template <class S, class... V>
 Tape<S>* common_tape(const char* operation, const V&... inputs) {
   Tape<S>* tape = nullptr;
-  const auto join = [&](const std::shared_ptr<TapeLink>* link) {
+  const auto join = [&](const Shared<TapeLink>* link) {
     if (!link || !*link || !(*link)->tape) return;
     require<OptionError>((*link)->scalar == &type_tag<S>, operation,
                          [] { return "an argument is on a tape of another scalar type"; });

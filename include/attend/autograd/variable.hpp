@@ -77,7 +77,7 @@ class Variable {
   Variable detach() const { return Variable(shape_, buffer_ ? buffer_ : copy_buffer(data_, size())); }
 
   // ---- for operations ----
-  Variable(const Shape<R>& shape, std::shared_ptr<S> buffer, ValueId id = {}, std::shared_ptr<TapeLink> link = nullptr)
+  Variable(const Shape<R>& shape, Shared<S> buffer, ValueId id = {}, Shared<TapeLink> link = nullptr)
       : shape_(shape), data_(buffer.get()), buffer_(std::move(buffer)), id_(id), link_(std::move(link)) {}
   static Variable borrow(const S* data, const Shape<R>& shape) {
     Variable v(shape, nullptr, {0, next_serial()});
@@ -85,25 +85,25 @@ class Variable {
     return v;
   }
   /// The same value as a constant on another value's tape.
-  Variable beside(const std::shared_ptr<TapeLink>& link) const {
+  Variable beside(const Shared<TapeLink>& link) const {
     Variable v(*this);
     v.link_ = link;
     return v;
   }
   Variable owned() const { return buffer_ ? *this : Variable(shape_, copy_buffer(data_, size()), id_, link_); }
-  const std::shared_ptr<S>& buffer() const { return buffer_; }  // null: borrowed
+  const Shared<S>& buffer() const { return buffer_; }  // null: borrowed
   const ValueId& id() const { return id_; }
-  std::shared_ptr<TapeLink> link() const { return link_ && link_->tape ? link_ : nullptr; }  // null: a plain value
-  const std::shared_ptr<TapeLink>& raw_link() const { return link_; }  // also of a tape that is gone
+  Shared<TapeLink> link() const { return link_ && link_->tape ? link_ : nullptr; }  // null: a plain value
+  const Shared<TapeLink>& raw_link() const { return link_; }                        // also of a tape that is gone
 
  private:
   template <class, int>
   friend class Variable;
   Shape<R> shape_;
   const S* data_;
-  std::shared_ptr<S> buffer_;
+  Shared<S> buffer_;
   ValueId id_;
-  std::shared_ptr<TapeLink> link_;
+  Shared<TapeLink> link_;
 };
 
 template <class T>

@@ -125,22 +125,37 @@ struct RecyclingAllocator {
   }
 };
 
-/// `count` uninitialised elements, 64-byte aligned; the counter of the shared_ptr is recycled as well.
+/// A std::shared_ptr that is copied and released by calls: in the hundreds of places that hold values, their code would be a
+/// good part of a program.
+template <class T>
+class Shared : public std::shared_ptr<T> {
+ public:
+  using std::shared_ptr<T>::shared_ptr;
+  Shared() = default;
+  Shared(std::shared_ptr<T> other) noexcept : std::shared_ptr<T>(std::move(other)) {}
+  ATTEND_OUT_OF_LINE Shared(const Shared&) = default;
+  Shared(Shared&&) = default;
+  ATTEND_OUT_OF_LINE Shared& operator=(const Shared&) = default;
+  ATTEND_OUT_OF_LINE Shared& operator=(Shared&&) = default;
+  ATTEND_OUT_OF_LINE ~Shared() = default;
+};
+
+/// `count` uninitialised elements, 64-byte aligned; the counter is recycled as well.
 template <class S>
-std::shared_ptr<S> make_buffer(Index count) {
+Shared<S> make_buffer(Index count) {
   const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(S);
-  return std::shared_ptr<S>(
+  return Shared<S>(
       static_cast<S*>(Recycler::acquire(bytes)), [bytes](S* p) { Recycler::give_back(p, bytes); },
       RecyclingAllocator<S>());
 }
 template <class S>
-std::shared_ptr<S> make_buffer(Index count, S value) {
+Shared<S> make_buffer(Index count, S value) {
   auto buffer = make_buffer<S>(count);
   detail::fill_bulk(buffer.get(), count, value);
   return buffer;
 }
 template <class S>
-std::shared_ptr<S> copy_buffer(const S* data, Index count) {
+Shared<S> copy_buffer(const S* data, Index count) {
   auto buffer = make_buffer<S>(count);
   detail::copy_bulk(data, count, buffer.get());
   return buffer;

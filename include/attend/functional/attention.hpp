@@ -105,7 +105,7 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
   const auto y = op.result(Shape<4>{p.batch, p.queries, p.heads, p.value_dim});
   MultiplyAdds::add(rows, p.keys, p.dim + p.value_dim);
   const auto output = head_rows(op.data(y), p.queries, p.heads, p.value_dim);
-  std::shared_ptr<S> maximum, inverse_sum;
+  Shared<S> maximum, inverse_sum;
   const auto make_statistics = [rows] { return std::pair(make_buffer<S>(rows), make_buffer<S>(rows)); };
   if (!few || weights || Statistics::asked) {
     std::tie(maximum, inverse_sum) = make_statistics();
@@ -148,7 +148,7 @@ AttentionResult<S> fused_attention(const char* name, const HeadView<S>& q, const
     op.record(y, [=, ys = op.keep(y, !few)](Pass<S>& pass) {
       const auto [tops, inverse_sums] = few ? make_statistics() : std::pair(maximum, inverse_sum);
       const AttentionProblem<S> again = kept();
-      std::shared_ptr<const S> outputs = ys;
+      Shared<const S> outputs = ys;
       if (few) {  // by tiles again: the gradients of large scores need output and weights that err alike
         const auto made = make_buffer<S>(dy.size);
         attention_forward(again, head_rows(made.get(), p.queries, p.heads, p.value_dim), tops.get(), inverse_sums.get(),

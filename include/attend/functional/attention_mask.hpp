@@ -46,7 +46,7 @@ class KeyLengths {
     std::transform(lengths, lengths + count, copy.begin(), [](I n) { return static_cast<Index>(n); });
     lengths_ = std::make_shared<const std::vector<Index>>(std::move(copy));
   }
-  std::shared_ptr<const std::vector<Index>> lengths_;
+  Shared<const std::vector<Index>> lengths_;
 };
 
 namespace detail {
@@ -54,7 +54,7 @@ namespace detail {
 template <int R>
 struct SharedMask {
   Shape<R> shape{};
-  std::shared_ptr<const bool> values;
+  Shared<const bool> values;
   explicit operator bool() const { return values != nullptr; }
   /// Distance in memory from one index of an axis to the next; 0 where the axis is broadcast.
   Index stride(std::size_t axis) const {

@@ -17,7 +17,7 @@ struct BiasIndex {
 /// table: (rows, heads)  ->  (1, heads, queries, keys). Saves the index, by reference. Throws ShapeError if the index
 /// has another number of entries than queries * keys or names a row beyond the table, OptionError if it is null.
 template <class S>
-Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const std::shared_ptr<const BiasIndex>& index) {
+Variable<S, 4> bias_from_table(const Variable<S, 2>& table, const Shared<const BiasIndex>& index) {
   Operation<S> op("bias_from_table", table);
   require<OptionError>(index != nullptr, "bias_from_table", [] { return "index is null; it must name rows"; });
   const Index heads = table.dim(1), pairs = element_count(Shape<2>{index->queries, index->keys});

@@ -23,7 +23,7 @@ class KeptFunction {
 
  private:
   alignas(double) unsigned char in_line_[2 * sizeof(double)] = {};
-  std::shared_ptr<const void> apart_;
+  Shared<const void> apart_;
 };
 
 /// What is compiled once for all functions.

@@ -42,7 +42,7 @@ namespace detail {
 /// sqrt(sum (x - centre)^2 / divisor) of each channel; centre: (batch, channels), or null for zero.
 template <class S>
 Variable<S, 2> global_root_square(Operation<S>& op, const Variable<S, 4>& x, double divisor,
-                                  const std::shared_ptr<const S>& centre) {
+                                  const Shared<const S>& centre) {
   const Index batch = x.dim(0), pixels = x.dim(1) * x.dim(2), channels = x.dim(3);
   const auto y = op.result(Shape<2>{batch, channels});
   global_root_square_forward(batch, pixels, channels, divisor, centre.get(), x.data(), op.data(y));

@@ -34,7 +34,7 @@ void check_affine(const Operation<S>& op, const Variable<S, R>& x, const Variabl
 /// The common frame of batch, group and instance norm: x is (segments, rows, channels).
 template <class S, int R>
 Variable<S, R> normalize_channels(const Operation<S>& op, const channel_norm::Sizes& sizes, bool shared, bool fixed,
-                                  const Variable<S, R>& x, const std::shared_ptr<double>& statistics,
+                                  const Variable<S, R>& x, const Shared<double>& statistics,
                                   const Variable<S, 1>& weight, const Variable<S, 1>& bias) {
   const double* mean = statistics.get();
   const double* rstd = mean + (shared ? 1 : sizes.segments) * sizes.groups;

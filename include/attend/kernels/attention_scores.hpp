@@ -117,9 +117,9 @@ void masked_softmax_forward(Index batch, Index heads, Index queries, Index keys,
 
 /// weights times the dropout factors; the weights themselves without dropout
 template <class S>
-std::shared_ptr<const S> dropped_weights(const AttentionProblem<S>& p, const S* weights) {
+Shared<const S> dropped_weights(const AttentionProblem<S>& p, const S* weights) {
   const Index count = p.batch * p.heads * p.queries * p.keys;
-  if (p.dropout.p == 0) return {std::shared_ptr<const S>(), weights};
+  if (p.dropout.p == 0) return {Shared<const S>(), weights};
   const auto dropped = make_buffer<S>(count);
   dropout_forward(p.dropout.stream, p.dropout.p, DropoutSizes{count, 1, 1}, weights, dropped.get());
   return dropped;

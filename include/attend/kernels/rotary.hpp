@@ -31,7 +31,7 @@ class RotaryAngles {
 
  private:
   Index half_;
-  std::shared_ptr<S> table_;
+  Shared<S> table_;
   S* sin_;
 };
 

@@ -66,8 +66,8 @@ inline Index row_grain(Index n) { return std::max<Index>(1, (Index(1) << 14) / s
 
 /// The values, or `otherwise` n times.
 template <class S>
-std::shared_ptr<const S> values_or(const S* values, Index n, S otherwise) {
-  if (values) return {std::shared_ptr<const S>(), values};
+Shared<const S> values_or(const S* values, Index n, S otherwise) {
+  if (values) return {Shared<const S>(), values};
   return make_buffer<S>(n, otherwise);
 }
 

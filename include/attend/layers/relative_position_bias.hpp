@@ -15,7 +15,7 @@ struct RelativePositionBiasOptions {
 /// (dy, dx) = **query - key** positions. With a class token, token 0, the last three rows are class -> token, token ->
 /// class, class -> class. Throws OptionError for sizes that are not positive, and for more than 2^15 tokens, whose pairs
 /// would fill the memory.
-inline std::shared_ptr<const BiasIndex> relative_position_index(Index height, Index width, bool class_token = false) {
+inline Shared<const BiasIndex> relative_position_index(Index height, Index width, bool class_token = false) {
   constexpr Index most = Index(1) << 15;
   require<OptionError>(height > 0 && width > 0 && height <= most / width, "relative_position_index", [&] {
     return message("a window of ", Shape<2>{height, width}, " must have cells, and at most ", most);
@@ -70,7 +70,7 @@ class RelativePositionBias : public Layer<RelativePositionBias<S>> {
     });
     return o;
   }
-  std::shared_ptr<const BiasIndex> index_;  // a constant, shared by copies of the layer
+  Shared<const BiasIndex> index_;  // a constant, shared by copies of the layer
   Parameter<S, 2> table_;
 };
 

@@ -45,7 +45,7 @@ class SinusoidalPosition : public Layer<SinusoidalPosition<S>> {
     return Variable<S, 2>(sinusoidal_positions<S>(length, options_.embed_dim, offset, options_.base));
   }
   SinusoidalPositionOptions options_;
-  std::shared_ptr<const Variable<S, 2>> table_;  // a constant, shared by copies of the layer
+  Shared<const Variable<S, 2>> table_;  // a constant, shared by copies of the layer
 };
 
 ATTEND_END

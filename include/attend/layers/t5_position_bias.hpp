@@ -71,7 +71,7 @@ class T5PositionBias : public Layer<T5PositionBias<S>> {
           t5_bucket(d - query_offset, options_.bidirectional, options_.num_buckets, options_.max_distance));
     for (Index i = 0; i < queries; ++i)
       for (Index j = 0; j < keys; ++j) index->rows.push_back(buckets[std::size_t(j - i + queries - 1)]);
-    return bias_from_table(weight_.on(on), std::shared_ptr<const BiasIndex>(std::move(index)));
+    return bias_from_table(weight_.on(on), Shared<const BiasIndex>(std::move(index)));
   }
   template <class Self, class Visit>
   static void children(Self& self, Visit&& visit) {

@@ -13,7 +13,7 @@ struct BinaryCrossEntropyOptions {
 namespace detail {
 /// `weights` with each extent 1 or x's, repeated to x's shape.
 template <class S, int R>
-std::shared_ptr<S> broadcast_to(const Variable<S, R>& weights, const Shape<R>& shape) {
+Shared<S> broadcast_to(const Variable<S, R>& weights, const Shape<R>& shape) {
   const auto full = make_buffer<S>(element_count(shape));
   for (Index i = 0; i < element_count(shape); ++i) {
     Index rest = i, from = 0, stride = 1;
@@ -29,7 +29,7 @@ std::shared_ptr<S> broadcast_to(const Variable<S, R>& weights, const Shape<R>& s
 
 template <class S, int R, class T>
 Variable<S, 0> binary_cross_entropy(const Variable<S, R>& x, const Variable<T, R>& targets,
-                                    const std::shared_ptr<const S>& weights, const BinaryCrossEntropyOptions& o) {
+                                    const Shared<const S>& weights, const BinaryCrossEntropyOptions& o) {
   const char* name = "binary_cross_entropy_with_logits";
   Operation<S> op(name, x, targets);
   op.require(targets.shape() == x.shape(), [&] {
@@ -73,7 +73,7 @@ Variable<S, 0> binary_cross_entropy_with_logits(const Variable<S, R>& logits, co
   using T = detail::TargetOf<Targets>;
   static_assert(T::rank == R && (std::is_same_v<typename T::Scalar, S> || std::is_integral_v<typename T::Scalar>),
                 "attend: the targets have the logits' axes, and their scalar or an integer one");
-  return detail::binary_cross_entropy<S>(logits, detail::as_target(targets), std::shared_ptr<const S>(), options);
+  return detail::binary_cross_entropy<S>(logits, detail::as_target(targets), Shared<const S>(), options);
 }
 /// With a weight w per element: `weights` has the logits' shape, or extents of 1 where one weight serves the axis. They
 /// are constants and do not enter the mean's divisor.
@@ -93,7 +93,7 @@ Variable<S, 0> binary_cross_entropy_with_logits(const Variable<S, R>& logits, co
       return message("weights have shape ", w.shape(), "; each extent must be 1 or that of logits, ", logits.shape());
     });
   return detail::binary_cross_entropy<S>(logits, detail::as_target(targets),
-                                         std::shared_ptr<const S>(detail::broadcast_to(w, logits.shape())), options);
+                                         Shared<const S>(detail::broadcast_to(w, logits.shape())), options);
 }
 
 ATTEND_END

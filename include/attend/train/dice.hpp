@@ -63,7 +63,7 @@ Variable<S, 0> dice(const Variable<S, R>& x, const Targets& targets, const DiceO
                                   o.squared, !o.background && channels > 1 ? Index(1) : Index(0),
                                   o.smooth};
   const bool softmax = labelled && channels > 1;
-  std::shared_ptr<const S> p;
+  Shared<const S> p;
   if (!o.probabilities) {
     const auto made = make_buffer<S>(x.size());
     if (softmax)

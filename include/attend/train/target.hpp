@@ -40,7 +40,7 @@ Slot target_slot(const Operation<S>& op, const Variable<T, R>& target) {
 
 /// Options are doubles; a kernel reads its own scalar. Empty: null.
 template <class S>
-std::shared_ptr<const S> converted(const std::vector<double>& values) {
+Shared<const S> converted(const std::vector<double>& values) {
   if (values.empty()) return nullptr;
   const auto buffer = make_buffer<S>(static_cast<Index>(values.size()));
   std::transform(values.begin(), values.end(), buffer.get(), [](double v) { return static_cast<S>(v); });

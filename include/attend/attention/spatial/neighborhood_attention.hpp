@@ -81,8 +81,8 @@ class NeighborhoodAttention : public Layer<NeighborhoodAttention<S>> {
 
  private:
   struct Neighbours {
-    std::vector<Index> places;                 // of every position, one neighbourhood after another
-    std::shared_ptr<const BiasIndex> offsets;  // the row of the bias that belongs to each
+    std::vector<Index> places;        // of every position, one neighbourhood after another
+    Shared<const BiasIndex> offsets;  // the row of the bias that belongs to each
   };
   Neighbours neighbours(Index height, Index width) const {
     const Index k = options_.kernel_size, d = options_.dilation;

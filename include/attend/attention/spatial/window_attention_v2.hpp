@@ -119,7 +119,7 @@ class WindowAttentionV2 : public Layer<WindowAttentionV2<S>> {
   }
   WindowAttentionV2Options options_;
   detail::WindowSizes sizes_;
-  std::shared_ptr<const BiasIndex> index_;  // a constant, shared by copies of the layer
+  Shared<const BiasIndex> index_;  // a constant, shared by copies of the layer
   Parameter<S, 3> logit_scale_;
   std::optional<Parameter<S, 1>> q_bias_, v_bias_;
   Dense<S> offsets_to_hidden_, hidden_to_heads_;
