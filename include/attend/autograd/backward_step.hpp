@@ -15,8 +15,8 @@ class Pass;
 template <class S>
 class BackwardStep {
  public:
-  template <class F, std::enable_if_t<!std::is_same_v<F, BackwardStep>, int> = 0>
-  BackwardStep(F f) : kept_(new F(std::move(f)), &destroy<F>), call_(&call<F>) {}
+  template <class F, class Kept = std::decay_t<F>, std::enable_if_t<!std::is_same_v<Kept, BackwardStep>, int> = 0>
+  BackwardStep(F&& f) : kept_(new Kept(std::forward<F>(f)), &destroy<Kept>), call_(&call<Kept>) {}
   void operator()(Pass<S>& pass) const { call_(kept_.get(), pass); }
   /// Lets go of what it keeps; it is not called again.
   void release() { kept_.reset(); }

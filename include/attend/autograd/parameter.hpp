@@ -23,27 +23,28 @@ template <class S>
 class ParameterData {
  public:
   using Scalar = S;
-  ParameterData(const ParameterData& o)
+  // Made and dropped wherever layers are: out of line.
+  ATTEND_OUT_OF_LINE ParameterData(const ParameterData& o)
       : shape_(o.shape_),
         buffer_(o.id_ ? copy_buffer(o.data(), o.size()) : nullptr),
         id_(o.id_ ? next_serial() : 0),
         trainable_(o.trainable_),
         kind_(o.kind_) {}
-  ParameterData(ParameterData&& o) noexcept
+  ATTEND_OUT_OF_LINE ParameterData(ParameterData&& o) noexcept
       : shape_(std::move(o.shape_)),
         buffer_(std::move(o.buffer_)),
         id_(std::exchange(o.id_, 0)),
         version_(o.version_),
         trainable_(o.trainable_),
         kind_(o.kind_) {}
-  ParameterData& operator=(ParameterData o) noexcept {
+  ATTEND_OUT_OF_LINE ParameterData& operator=(ParameterData o) noexcept {
     shape_.swap(o.shape_);
     buffer_.swap(o.buffer_);
     id_ = o.id_, version_ = o.version_, trainable_ = o.trainable_, kind_ = o.kind_;
     drop_derived();
     return *this;
   }
-  ~ParameterData() { drop_derived(); }
+  ATTEND_OUT_OF_LINE ~ParameterData() { drop_derived(); }
 
   std::uint64_t id() const { return id_; }  // a copy is another parameter, a moved one is the same
   std::uint64_t version() const { return version_; }
@@ -83,7 +84,7 @@ class ParameterData {
 
  protected:
   template <std::size_t R>
-  ParameterData(const std::array<Index, R>& shape, Kind kind, S value)
+  ATTEND_OUT_OF_LINE ParameterData(const std::array<Index, R>& shape, Kind kind, S value)
       : shape_(shape.begin(), shape.end()), buffer_(make_buffer<S>(element_count(shape), value)), kind_(kind) {}
   void require_values() const {
     if (id_ == 0) detail::fail_for_moved_parameter();

@@ -168,6 +168,8 @@ class MayAttend {
       mask_.ignored = ignored.values.get();
     }
   }
+  ATTEND_OUT_OF_LINE MayAttend(const MayAttend&) = default;
+  ATTEND_OUT_OF_LINE ~MayAttend() = default;
   const AttentionMask& kernel() const { return mask_; }
   /// The scores that it was checked against: (batch, heads, queries, keys).
   const Shape<4>& scores() const { return scores_; }
