@@ -57,8 +57,8 @@ struct AttentionForward {
     return Block::panel_size(p) + p.value_dim * lanes + Rows::scratch(statistics);
   }
 
-  void start(Index b, Index h, Index first) {
-    block.start(b, h, first);
+  void start(Index b, Index h, Index first, Index after) {
+    block.start(b, h, first, after);
     running.start();
     rows.start();
     std::fill_n(sum_v, block.p.value_dim * block.width, S(0));
@@ -118,8 +118,8 @@ void attention_forward(const AttentionProblem<S>& p, const HeadRows<S>& output, 
     }
     const auto block = [&](Index n) -> const auto& { return turn[n]->block; };
     for (Index unit = begin; unit < end; ++unit) {
-      const detail::AttentionRun run = units[unit], next = units[std::min(unit + 1, units.count - 1)];
-      for (Index n = 0; n < run.count; ++n) turn[n]->start(run.b, run.head[n], run.first[n]);
+      const detail::AttentionRun<S> run = units[unit], next = units[std::min(unit + 1, units.count - 1)];
+      for (Index n = 0; n < run.count; ++n) turn[n]->start(run.b, run.head[n], run.first[n], run.after[n]);
       fetch.start(run, next, detail::common_range(run.count, block));
       detail::take_turns(run.count, block, [&](Index n, Index key, Index keys) {
         fetch.tile(n, key, keys, (keys + p.value_dim) / detail::tile_rows);
@@ -135,13 +135,14 @@ template <class S>
 void attention_weights(const AttentionProblem<S>& p, const S* maximum, const S* inverse_sum, S* weights) {
   using Block = detail::AttentionBlock<S, AttentionModifier<> >;
   constexpr Index lanes = Block::lanes;
-  const Index blocks = (p.queries + lanes - 1) / lanes;
-  parallel_for(p.batch * p.heads * blocks, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
+  const detail::QueryBlocks<S> blocks(0, p.queries);
+  parallel_for(p.batch * p.heads * blocks.count, detail::attention_grain(p, lanes), [&](Index begin, Index end) {
     const auto memory = make_buffer<S>(Block::tile_size + Block::panel_size(p));
     const AttentionModifier<> none;
     Block block(p, none, memory.get() + Block::tile_size, memory.get());
     for (Index unit = begin; unit < end; ++unit) {
-      block.start(unit / blocks / p.heads, unit / blocks % p.heads, unit % blocks * lanes);
+      const Index head = unit / blocks.count, n = unit % blocks.count;
+      block.start(head / p.heads, head % p.heads, blocks[n], blocks[n + 1]);
       alignas(64) S top[lanes], inverse[lanes];
       block.statistics(maximum, inverse_sum, top, inverse);
       S* const rows = weights + p.row(block.b, block.h, block.first) * p.keys;
@@ -188,9 +189,9 @@ struct BackwardTurn {
     return Block::panel_size(p) + lanes * (p.value_dim + p.dim + padded(p.dim) + padded(p.value_dim));
   }
 
-  void start(const AttentionGradients<S>& g, Index b, Index h, Index first) {
+  void start(const AttentionGradients<S>& g, Index b, Index h, Index first, Index after) {
     const AttentionProblem<S>& p = block.p;
-    block.start(b, h, first);
+    block.start(b, h, first, after);
     block.transpose(g.output_gradient, p.value_dim, S(1), out_gradient);
     block.statistics(g.maximum, g.inverse_sum, top, inverse);
     std::fill_n(query_gradient, p.dim * block.width, S(0));
@@ -247,24 +248,22 @@ class AttentionBackward {
     const auto block = [&](Index n) -> const auto& { return turn_[n]->block; };
     /// The turns from number `from` on of the queries [first, after).
     const auto turns_of = [&](Index sample, Index of_key_head, Index first, Index after, Index from) {
-      const Index blocks = (after - first + lanes - 1) / lanes;
-      AttentionRun r{sample, of_key_head, std::clamp<Index>(blocks * group - from, 0, turns)};
-      for (Index n = 0; n < r.count; ++n) {
-        r.head[n] = of_key_head * group + (from + n) / blocks;
-        r.first[n] = first + (from + n) % blocks * lanes;
-      }
+      const QueryBlocks<S> blocks(first, after);
+      AttentionRun<S> r{sample, of_key_head, std::clamp<Index>(blocks.count * group - from, 0, turns)};
+      for (Index n = 0; n < r.count; ++n)
+        r.set(n, of_key_head * group + (from + n) / blocks.count, blocks, (from + n) % blocks.count);
       return r;
     };
-    AttentionRun here = turns_of(b, key_head, begin, end, 0);
+    AttentionRun<S> here = turns_of(b, key_head, begin, end, 0);
     for (Index from = turns; here.count > 0; from += turns) {
-      const AttentionRun rest = turns_of(b, key_head, begin, end, from);
-      AttentionRun next = rest;
+      const AttentionRun<S> rest = turns_of(b, key_head, begin, end, from);
+      AttentionRun<S> next = rest;
       if (rest.count == 0) {  // what probably comes next
         const bool last = key_head + 1 == p.key_heads, more = end < p.queries;
         const Index sample = b + (!more && last), of = more ? key_head : last ? 0 : key_head + 1;
         if (sample < p.batch) next = turns_of(sample, of, more ? end : 0, p.queries, 0);
       }
-      for (Index n = 0; n < here.count; ++n) turn_[n]->start(g, b, here.head[n], here.first[n]);
+      for (Index n = 0; n < here.count; ++n) turn_[n]->start(g, b, here.head[n], here.first[n], here.after[n]);
       fetch_.start(here, next, common_range(here.count, block));
       take_turns(here.count, block, [&](Index n, Index key, Index keys) {
         fetch_.tile(n, key, keys, 2 * keys / tile_rows);

@@ -23,6 +23,23 @@ constexpr Index attention_keys = 128;
 
 namespace detail {
 
+/// The queries [begin, end) in as few blocks of up to `attention_queries` as there can be, as equal as whole vectors
+/// allow, for products of single vectors are slow; the smaller ones first.
+template <class S>
+struct QueryBlocks {
+  Index begin, end, count, smaller;
+
+  QueryBlocks(Index first, Index after) : begin(first), end(after) {
+    const Index vectors = (end - begin + simd::lanes<S> - 1) / simd::lanes<S>;
+    count = (vectors + tile_vectors - 1) / tile_vectors;
+    smaller = count * tile_vectors - vectors;
+  }
+  /// The first query of a block; of the one behind the last, `end`.
+  Index operator[](Index block) const {
+    return std::min(end, begin + (block * tile_vectors - std::min(block, smaller)) * simd::lanes<S>);
+  }
+};
+
 /// Of each lane: the largest score, the sum of exponentials, and what was there before. Lanes without a query see
 /// scores of 0.
 template <class S>
@@ -64,8 +81,8 @@ struct AttentionBlock {
   void transpose(const HeadRows<const S>& rows, Index columns, S factor, S* panel) const {
     rows_to_panel(rows.at(b, first, h), rows.position, count, columns, factor, panel, width);
   }
-  void start(Index sample, Index head, Index first_query) {
-    b = sample, h = head, first = first_query, count = std::min(lanes, p.queries - first_query);
+  void start(Index sample, Index head, Index first_query, Index after) {
+    b = sample, h = head, first = first_query, count = after - first_query;
     width = (count + step - 1) / step * step;
     range = p.mask.range(b, first, first + count - 1);
     transpose(p.query, p.dim, p.scale, query);

@@ -39,7 +39,7 @@ class AttentionFetch {
   FetchQueue* queue() { return far_ ? &queue_ : nullptr; }
 
   /// Before the tiles of a run whose blocks may see `seen`.
-  void start(const AttentionRun& run, const AttentionRun& following, AttentionMask::Range seen) {
+  void start(const AttentionRun<S>& run, const AttentionRun<S>& following, AttentionMask::Range seen) {
     unknown_ = here_.count == 0;
     near_ = small_ && !unknown_ && run.same_head(here_);
     here_ = run, next_ = following, range_ = seen;
@@ -51,11 +51,10 @@ class AttentionFetch {
     if (key >= p.mask.keys) return;
     if (unknown_) queue_.add(p.value.at(here_.b, key, here_.key_head), p.value.position, keys, p.value_dim);
     unknown_ = false;
-    const auto queries = [&](const auto& rows, const AttentionRun& run) {
-      constexpr Index lanes = attention_queries<S>;
+    const auto queries = [&](const auto& rows, const AttentionRun<S>& run) {
       if (!rows.at || n >= run.count) return;
       const auto share = [&](Index up_to) {
-        return std::min(run.first[n] + lanes * (up_to - range_.begin) / (range_.end - range_.begin), p.queries);
+        return run.first[n] + (run.after[n] - run.first[n]) * (up_to - range_.begin) / (range_.end - range_.begin);
       };
       const Index begin = share(key);
       queue_.add(rows.at.at(run.b, begin, run.head[n]), rows.at.position, share(key + keys) - begin, rows.columns);
@@ -75,7 +74,7 @@ class AttentionFetch {
   static constexpr Index size = static_cast<Index>(sizeof(S)), far_bytes = 1 << 24;
   static constexpr Index near_bytes = 1 << 23;  // of keys and values that stay near from one run to the next
   /// The n-th part of a block.
-  void keys_and_values(Index n, const AttentionRun& run, Index from, Index end) {
+  void keys_and_values(Index n, const AttentionRun<S>& run, Index from, Index end) {
     const Index keys = std::min(attention_keys, end - from);
     const Index begin = from + n * keys / here_.count, rows = from + (n + 1) * keys / here_.count - begin;
     queue_.add(p.key.at(run.b, begin, run.key_head), p.key.position, rows, p.dim);
@@ -86,7 +85,7 @@ class AttentionFetch {
   const bool far_, small_;
   Rows<const S> read_[3] = {};
   const Rows<S> written_;
-  AttentionRun here_, next_;
+  AttentionRun<S> here_, next_;
   AttentionMask::Range range_{0, 0};
   bool unknown_ = false, near_ = false;
   FetchQueue queue_;

@@ -15,9 +15,13 @@ namespace detail {
 constexpr Index attention_turns = 4;
 
 /// Blocks of queries that take turns: of one sample, reading one key head.
+template <class S>
 struct AttentionRun {
-  Index b = 0, key_head = 0, count = 0, head[attention_turns] = {},
-        first[attention_turns] = {};  ///< head and first query of each
+  Index b = 0, key_head = 0, count = 0;
+  Index head[attention_turns] = {}, first[attention_turns] = {}, after[attention_turns] = {};  ///< of each, its queries
+  void set(Index n, Index of_head, const QueryBlocks<S>& blocks, Index block) {
+    head[n] = of_head, first[n] = blocks[block], after[n] = blocks[block + 1];
+  }
   bool same_head(const AttentionRun& other) const { return b == other.b && key_head == other.key_head; }
 };
 
@@ -25,28 +29,26 @@ struct AttentionRun {
 /// `attention_turns`, which are the units of work: shorter ones where there is little work.
 template <class S>
 struct AttentionUnits {
-  static constexpr Index lanes = attention_queries<S>;
+  QueryBlocks<S> cut;
   Index key_heads, group, blocks, per_head, count;
 
   explicit AttentionUnits(const AttentionProblem<S>& p)
-      : key_heads(p.key_heads), group(p.heads / p.key_heads), blocks((p.queries + lanes - 1) / lanes * group) {
+      : cut(0, p.queries), key_heads(p.key_heads), group(p.heads / p.key_heads), blocks(cut.count * group) {
     const Index turns = std::clamp<Index>(p.batch * key_heads * blocks / 16, 1, attention_turns);
     per_head = (blocks + turns - 1) / turns;
     count = p.batch * key_heads * per_head;
   }
-  AttentionRun operator[](Index unit) const {
+  AttentionRun<S> operator[](Index unit) const {
     const Index at = unit % per_head;
     const Index begin = at * blocks / per_head, end = (at + 1) * blocks / per_head;
-    AttentionRun run{unit / per_head / key_heads, unit / per_head % key_heads, end - begin};
-    for (Index n = 0; n < run.count; ++n) {
-      run.head[n] = run.key_head * group + (begin + n) % group;
-      run.first[n] = (begin + n) / group * lanes;
-    }
+    AttentionRun<S> run{unit / per_head / key_heads, unit / per_head % key_heads, end - begin};
+    for (Index n = 0; n < run.count; ++n)
+      run.set(n, run.key_head * group + (begin + n) % group, cut, (begin + n) / group);
     return run;
   }
   /// Units of a chunk: whole heads where there are many, for what a unit asks for ahead is its successor's.
   Index grain(const AttentionProblem<S>& p) const {
-    const Index queries = lanes * ((blocks + per_head - 1) / std::max<Index>(1, per_head));
+    const Index queries = attention_queries<S> * ((blocks + per_head - 1) / std::max<Index>(1, per_head));
     const Index heads = p.batch * p.key_heads;
     return std::max(attention_grain(p, queries), heads >= many_heads ? heads / many_heads * per_head : Index(1));
   }
