@@ -25,6 +25,163 @@ inline void reciprocal_deviation(Index count, double eps, const double* variance
   for (Index i = 0; i < count; ++i) rstd[i] = 1 / std::sqrt(variance[i] + eps);
 }
 
+/// What no instruction set makes faster is compiled once.
+namespace detail {
+/// Elements of a chunk of rows.
+constexpr Index chunk_elements = 1 << 14;
+/// Rows handled side by side, as one wide row: 64 numbers or more, and a multiple of 8, so that loops are long and of
+/// whole vectors.
+inline Index side_by_side(Index channels) {
+  Index rows = 8 / std::gcd(channels, Index(8));
+  while (channels * rows < 64 && rows < 64) rows *= 2;
+  return rows;
+}
+inline Index chunk_rows(const Sizes& s) {
+  const Index side = side_by_side(s.channels);
+  return std::max<Index>(1, chunk_elements / std::max<Index>(1, side * s.channels)) * side;
+}
+inline Index chunks(const Sizes& s) { return (s.rows + chunk_rows(s) - 1) / chunk_rows(s); }
+
+using Chunk = void (*)(const void* f, Index first, Index count, Index segment, Index chunk);
+ATTEND_OUT_OF_LINE inline void for_each_chunk(const Sizes& s, Chunk chunk, const void* f) {
+  const Index per = chunks(s),
+              grain = std::max<Index>(1, chunk_elements / (std::min(s.rows, chunk_rows(s)) * s.channels + 1));
+  parallel_for(s.segments * per, grain, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      const Index segment = i / per, first = (i % per) * chunk_rows(s), last = std::min(s.rows, first + chunk_rows(s));
+      chunk(f, (segment * s.rows + first) * s.channels, (last - first) * s.channels, segment, i);
+    }
+  });
+}
+/// Calls f(first element, elements, segment, chunk) for every chunk of every segment.
+template <class F>
+void for_each_chunk(const Sizes& s, const F& f) {
+  for_each_chunk(
+      s,
+      [](const void* g, Index first, Index count, Index segment, Index chunk) {
+        (*static_cast<const F*>(g))(first, count, segment, chunk);
+      },
+      &f);
+}
+/// sums[c] = wide[c] + wide[c + channels] + ...
+inline void fold(Index width, Index channels, const double* wide, double* sums) {
+  std::copy_n(wide, channels, sums);
+  for (Index j = channels; j < width; j += channels)
+    for (Index c = 0; c < channels; ++c) sums[c] += wide[j + c];
+}
+/// One coefficient per channel, repeated side by side.
+template <class T>
+void widen(Index channels, Index width, T* values) {
+  for (Index j = channels; j < width; ++j) values[j] = values[j - channels];
+}
+
+/// The mean and the sum of squared deviations of a chunk of `rows` rows, from the sums of differences to `shift`, and of
+/// their squares, of each wide column.
+ATTEND_OUT_OF_LINE inline void finish_chunk(Index rows, Index width, Index channels, const double* sums,
+                                            const double* squares, const double* shift, double* m, double* m2) {
+  fold(width, channels, sums, m);
+  fold(width, channels, squares, m2);
+  for (Index c = 0; c < channels; ++c) {
+    const double difference = m[c] / static_cast<double>(rows);
+    m2[c] = std::max(m2[c] - m[c] * difference, 0.0);
+    m[c] = shift[c] + difference;
+  }
+}
+/// Chan et al. 1979, over the chunks and the channels of each group.
+ATTEND_OUT_OF_LINE inline void combine_chunks(const Sizes& s, const double* partial, double* mean, double* variance) {
+  const Index per = chunks(s), group = s.group_channels(), rows = chunk_rows(s);
+  for (Index i = 0; i < s.segments * s.groups; ++i) {
+    const Index segment = i / s.groups, g = i % s.groups;
+    double n = 0, m = 0, m2 = 0;
+    for (Index k = 0; k < per; ++k) {
+      const double count = static_cast<double>(std::min(rows, s.rows - k * rows));
+      const double *pm = partial + (segment * per + k) * 2 * s.channels + g * group, *pm2 = pm + s.channels;
+      for (Index c = 0; c < group; ++c) {
+        const double delta = pm[c] - m, all = n + count;
+        m += delta * (count / all);
+        m2 += pm2[c] + delta * delta * (n * count / all);
+        n = all;
+      }
+    }
+    mean[i] = m;
+    variance[i] = n > 0 ? m2 / n : 0;
+  }
+}
+
+/// For each segment four rows of `width`: the mean in two parts, what multiplies, what is added.
+template <class S>
+ATTEND_OUT_OF_LINE void forward_coefficients(const Sizes& s, Index segments, Index width, const double* mean,
+                                             const double* rstd, const S* weight, const S* bias, S* to) {
+  const Index group = s.group_channels();
+  for (Index segment = 0; segment < segments; ++segment, to += 4 * width) {
+    S *high = to, *low = high + width, *scale = low + width, *shift = scale + width;
+    for (Index c = 0; c < s.channels; ++c) {
+      const Index i = segment * s.groups + c / group;
+      high[c] = S(mean[i]);
+      low[c] = S(mean[i] - static_cast<double>(high[c]));
+      scale[c] = S(rstd[i] * (weight ? static_cast<double>(weight[c]) : 1.0));
+      shift[c] = bias ? bias[c] : S(0);
+    }
+    for (S* part : {high, low, scale, shift}) widen(s.channels, width, part);
+  }
+}
+
+/// Per segment and channel: the sums of what the chunks found.
+ATTEND_OUT_OF_LINE inline void sum_chunks(const Sizes& s, const double* partial, double* sums) {
+  const Index per = chunks(s), size = 2 * s.channels;
+  for (Index segment = 0; segment < s.segments; ++segment, sums += size)
+    for (Index k = 0; k < per; ++k, partial += size)
+      for (Index j = 0; j < size; ++j) sums[j] += partial[j];
+}
+/// dweight and dbias += what `sums` of dy (x - mean) and of dy say.
+template <class S>
+ATTEND_OUT_OF_LINE void add_parameter_gradients(const Sizes& s, bool shared, const double* sums, const double* rstd,
+                                                S* dweight, S* dbias) {
+  const Index group = s.group_channels();
+  for (Index c = 0; c < s.channels; ++c) {
+    double of_bias = 0, of_weight = 0;
+    for (Index segment = 0; segment < s.segments; ++segment) {
+      const double* sum = sums + segment * 2 * s.channels;
+      of_bias += sum[c];
+      of_weight += sum[s.channels + c] * rstd[(shared ? 0 : segment) * s.groups + c / group];
+    }
+    if (dbias) dbias[c] += S(of_bias);
+    if (dweight) dweight[c] += S(of_weight);
+  }
+}
+/// dx = first dy + second + third (x - mean); with r = rstd, w = weight and means over what shares a statistic:
+/// first = r w, second = -r mean(w dy), third = -r^3 mean(w dy (x - mean)). For each segment five rows of `width`: the
+/// mean in two parts, then these.
+template <class S>
+ATTEND_OUT_OF_LINE void backward_coefficients(const Sizes& s, bool shared, bool fixed, Index width, const double* sums,
+                                              const double* mean, const double* rstd, const S* weight, S* to) {
+  const Index group = s.group_channels();
+  for (Index segment = 0; segment < s.segments; ++segment, to += 5 * width, sums += 2 * s.channels) {
+    S *high = to, *low = high + width, *first = low + width, *second = first + width, *third = second + width;
+    for (Index g = 0; g < s.groups; ++g) {
+      double of_dy = 0, of_product = 0;
+      const Index i = (shared ? 0 : segment) * s.groups + g;
+      const double r = rstd[i], values = static_cast<double>(s.values());
+      if (!fixed)
+        for (Index c = g * group; c < (g + 1) * group; ++c) {
+          const double w = weight ? static_cast<double>(weight[c]) : 1;
+          of_dy += w * sums[c];
+          of_product += w * sums[s.channels + c];
+        }
+      for (Index c = g * group; c < (g + 1) * group; ++c) {
+        high[c] = S(mean[i]);
+        low[c] = S(mean[i] - static_cast<double>(high[c]));
+        first[c] = S(r * (weight ? static_cast<double>(weight[c]) : 1));
+        second[c] = S(-r * (of_dy / values));
+        third[c] = S(-r * r * r * (of_product / values));
+      }
+    }
+    for (S* part : {high, low, first, second, third}) widen(s.channels, width, part);
+  }
+}
+
+}  // namespace detail
+
 }  // namespace channel_norm
 ATTEND_END
 
@@ -50,33 +207,8 @@ namespace channel_norm {
 using attend::channel_norm::Sizes;
 
 namespace detail {
-/// Elements of a chunk of rows.
-constexpr Index chunk_elements = 1 << 14;
-/// Rows handled side by side, as one wide row: 64 numbers or more, and a multiple of 8, so that loops are long and of
-/// whole vectors.
-inline Index side_by_side(Index channels) {
-  Index rows = 8 / std::gcd(channels, Index(8));
-  while (channels * rows < 64 && rows < 64) rows *= 2;
-  return rows;
-}
-inline Index chunk_rows(const Sizes& s) {
-  const Index side = side_by_side(s.channels);
-  return std::max<Index>(1, chunk_elements / std::max<Index>(1, side * s.channels)) * side;
-}
-inline Index chunks(const Sizes& s) { return (s.rows + chunk_rows(s) - 1) / chunk_rows(s); }
+using namespace attend::channel_norm::detail;
 
-/// Calls f(first element, elements, segment, chunk) for every chunk of every segment.
-template <class F>
-void for_each_chunk(const Sizes& s, const F& f) {
-  const Index per = chunks(s),
-              grain = std::max<Index>(1, chunk_elements / (std::min(s.rows, chunk_rows(s)) * s.channels + 1));
-  parallel_for(s.segments * per, grain, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      const Index segment = i / per, first = (i % per) * chunk_rows(s), last = std::min(s.rows, first + chunk_rows(s));
-      f((segment * s.rows + first) * s.channels, (last - first) * s.channels, segment, i);
-    }
-  });
-}
 /// Adds to a vector of first and of second, at j, what `rows` rows from element i on give there.
 template <class Term, class From>
 ATTEND_INLINE void add_rows(const From& at, Index i, Index rows, Index width, Index j, Index n, double* first,
@@ -105,62 +237,28 @@ ATTEND_INLINE void add_wide(Index count, Index width, double* first, double* sec
     if (j < n) add_rows(simd::Part{n - j}, i, rows, width, j, n - j, first, second, term);
   }
 }
-/// sums[c] = wide[c] + wide[c + channels] + ...
-inline void fold(Index width, Index channels, const double* wide, double* sums) {
-  std::copy_n(wide, channels, sums);
-  for (Index j = channels; j < width; ++j) sums[j % channels] += wide[j];
-}
-/// One coefficient per channel, repeated side by side.
-template <class S>
-void widen(Index channels, Index width, S* values) {
-  for (Index j = channels; j < width; ++j) values[j] = values[j - channels];
-}
 }  // namespace detail
 
 /// mean and biased variance, each (segments, groups). One pass over each chunk sums differences to its first row: the
-/// variance is at least their mean square over the number of rows, so nothing cancels however large the mean. Chunks are
-/// combined as Chan et al. 1979 do.
+/// variance is at least their mean square over the number of rows, so nothing cancels however large the mean.
 template <class S>
 void statistics(const Sizes& s, const S* x, double* mean, double* variance) {
-  const Index C = s.channels, width = C * detail::side_by_side(C), per = detail::chunks(s);
-  const auto partial =
-      make_buffer<double>(s.segments * per * 2 * C);  // mean and sum of squared deviations of each chunk
+  const Index C = s.channels, width = C * detail::side_by_side(C);
+  const auto partial = make_buffer<double>(s.segments * detail::chunks(s) * 2 * C);
   detail::for_each_chunk(s, [&](Index first, Index count, Index, Index chunk) {
     const S* v = x + first;
     const auto scratch = make_buffer<double>(3 * width, 0.0);
     double *sums = scratch.get(), *squares = sums + width, *shift = squares + width;
-    double *m = partial.get() + chunk * 2 * C, *m2 = m + C;
-    for (Index j = 0; j < width; ++j) shift[j] = static_cast<double>(v[j % C]);
+    for (Index c = 0; c < C; ++c) shift[c] = static_cast<double>(v[c]);
+    detail::widen(C, width, shift);
     detail::add_wide(count, width, sums, squares, [v, shift](const auto& at, Index i, Index j) {
       const auto d = at(v + i) - at(shift + j);
       return std::pair(d, d * d);
     });
-    detail::fold(width, C, sums, m);
-    detail::fold(width, C, squares, m2);
-    const double rows = static_cast<double>(count / C);
-    for (Index c = 0; c < C; ++c) {
-      const double difference = m[c] / rows;
-      m2[c] = std::max(m2[c] - m[c] * difference, 0.0);
-      m[c] = shift[c] + difference;
-    }
+    double* m = partial.get() + chunk * 2 * C;
+    detail::finish_chunk(count / C, width, C, sums, squares, shift, m, m + C);
   });
-  const Index group = s.group_channels(), rows = detail::chunk_rows(s);
-  for (Index i = 0; i < s.segments * s.groups; ++i) {
-    const Index segment = i / s.groups, g = i % s.groups;
-    double n = 0, m = 0, m2 = 0;
-    for (Index k = 0; k < per; ++k) {
-      const double count = static_cast<double>(std::min(rows, s.rows - k * rows));
-      const double *pm = partial.get() + (segment * per + k) * 2 * C + g * group, *pm2 = pm + C;
-      for (Index c = 0; c < group; ++c) {
-        const double delta = pm[c] - m, all = n + count;
-        m += delta * (count / all);
-        m2 += pm2[c] + delta * delta * (n * count / all);
-        n = all;
-      }
-    }
-    mean[i] = m;
-    variance[i] = n > 0 ? m2 / n : 0;
-  }
+  detail::combine_chunks(s, partial.get(), mean, variance);
 }
 
 /// y = (x - mean) rstd weight + bias;  mean, rstd: (segments, groups), or one segment's for all where `shared`;
@@ -168,21 +266,9 @@ void statistics(const Sizes& s, const S* x, double* mean, double* variance) {
 template <class S>
 void forward(const Sizes& s, bool shared, const S* x, const double* mean, const double* rstd, const S* weight,
              const S* bias, S* y) {
-  const Index C = s.channels, width = C * detail::side_by_side(C), segments = shared ? 1 : s.segments,
-              group = s.group_channels();
+  const Index width = s.channels * detail::side_by_side(s.channels), segments = shared ? 1 : s.segments;
   const auto coefficients = make_buffer<S>(segments * 4 * width);
-  for (Index segment = 0; segment < segments; ++segment) {
-    S *high = coefficients.get() + segment * 4 * width, *low = high + width, *scale = low + width,
-      *shift = scale + width;
-    for (Index c = 0; c < C; ++c) {
-      const Index i = segment * s.groups + c / group;
-      high[c] = S(mean[i]);
-      low[c] = S(mean[i] - static_cast<double>(high[c]));
-      scale[c] = S(rstd[i] * (weight ? static_cast<double>(weight[c]) : 1.0));
-      shift[c] = bias ? bias[c] : S(0);
-    }
-    for (S* part : {high, low, scale, shift}) detail::widen(C, width, part);
-  }
+  detail::forward_coefficients(s, segments, width, mean, rstd, weight, bias, coefficients.get());
   detail::for_each_chunk(s, [&](Index first, Index count, Index segment, Index) {
     const S *high = coefficients.get() + (shared ? 0 : segment) * 4 * width, *low = high + width, *scale = low + width,
             *shift = scale + width;
@@ -202,18 +288,17 @@ template <class S>
 void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double* mean, const double* rstd,
               const S* weight, const S* dy, Accumulator<S> dx, S* dweight, S* dbias) {
   if (s.channels == 0) return;
-  const Index C = s.channels, width = C * detail::side_by_side(C), per = detail::chunks(s), group = s.group_channels();
+  const Index C = s.channels, width = C * detail::side_by_side(C), group = s.group_channels();
   const bool of_x = dweight || (dx && !fixed);
-  const auto statistic = [&](Index segment, Index c) { return (shared ? 0 : segment) * s.groups + c / group; };
-  // per segment and channel: sum of dy, and of dy (x - mean)
-  const auto sums = make_buffer<double>(s.segments * 2 * C, 0.0);
+  const auto sums = make_buffer<double>(s.segments * 2 * C, 0.0);  // of dy, and of dy (x - mean)
   if (of_x || dbias) {
-    const auto partial = make_buffer<double>(s.segments * per * 2 * C);
+    const auto partial = make_buffer<double>(s.segments * detail::chunks(s) * 2 * C);
     detail::for_each_chunk(s, [&](Index first, Index count, Index segment, Index chunk) {
       const auto scratch = make_buffer<double>(3 * width, 0.0);
       double *wide = scratch.get(), *wide_x = wide + width, *centre = wide_x + width,
              *to = partial.get() + chunk * 2 * C;
-      for (Index j = 0; j < width; ++j) centre[j] = mean[statistic(segment, j % C)];
+      for (Index c = 0; c < C; ++c) centre[c] = mean[(shared ? 0 : segment) * s.groups + c / group];
+      detail::widen(C, width, centre);
       const S *g = dy + first, *v = of_x ? x + first : g;
       detail::add_wide(count, width, wide, wide_x, [g, v, centre](const auto& at, Index i, Index j) {
         const auto up = at(g + i);
@@ -222,48 +307,12 @@ void backward(const Sizes& s, bool shared, bool fixed, const S* x, const double*
       detail::fold(width, C, wide, to);
       detail::fold(width, C, wide_x, to + C);
     });
-    for (Index segment = 0; segment < s.segments; ++segment)
-      for (Index k = 0; k < per; ++k)
-        for (Index j = 0; j < 2 * C; ++j)
-          sums.get()[segment * 2 * C + j] += partial.get()[(segment * per + k) * 2 * C + j];
+    detail::sum_chunks(s, partial.get(), sums.get());
   }
-  for (Index c = 0; c < C; ++c) {
-    double of_bias = 0, of_weight = 0;
-    for (Index segment = 0; segment < s.segments; ++segment) {
-      const double* sum = sums.get() + segment * 2 * C;
-      of_bias += sum[c];
-      of_weight += sum[C + c] * rstd[statistic(segment, c)];
-    }
-    if (dbias) dbias[c] += S(of_bias);
-    if (dweight) dweight[c] += S(of_weight);
-  }
+  detail::add_parameter_gradients(s, shared, sums.get(), rstd, dweight, dbias);
   if (!dx) return;
-  // dx = first dy + second + third (x - mean); with r = rstd, w = weight and means over what shares a statistic:
-  // first = r w, second = -r mean(w dy), third = -r^3 mean(w dy (x - mean))
   const auto coefficients = make_buffer<S>(s.segments * 5 * width);
-  for (Index segment = 0; segment < s.segments; ++segment) {
-    S *high = coefficients.get() + segment * 5 * width, *low = high + width, *first = low + width,
-      *second = first + width, *third = second + width;
-    for (Index g = 0; g < s.groups; ++g) {
-      double of_dy = 0, of_product = 0;
-      const Index i = statistic(segment, g * group);
-      const double r = rstd[i], values = static_cast<double>(s.values());
-      if (!fixed)
-        for (Index c = g * group; c < (g + 1) * group; ++c) {
-          const double w = weight ? static_cast<double>(weight[c]) : 1;
-          of_dy += w * sums.get()[segment * 2 * C + c];
-          of_product += w * sums.get()[segment * 2 * C + C + c];
-        }
-      for (Index c = g * group; c < (g + 1) * group; ++c) {
-        high[c] = S(mean[i]);
-        low[c] = S(mean[i] - static_cast<double>(high[c]));
-        first[c] = S(r * (weight ? static_cast<double>(weight[c]) : 1));
-        second[c] = S(-r * (of_dy / values));
-        third[c] = S(-r * r * r * (of_product / values));
-      }
-    }
-    for (S* part : {high, low, first, second, third}) detail::widen(C, width, part);
-  }
+  detail::backward_coefficients(s, shared, fixed, width, sums.get(), mean, rstd, weight, coefficients.get());
   detail::for_each_chunk(s, [&](Index begin, Index count, Index segment, Index) {
     const S *high = coefficients.get() + segment * 5 * width, *low = high + width, *first = low + width,
             *second = first + width, *third = second + width;
