@@ -267,6 +267,6 @@ void attention_decode(const AttentionProblem<S>& p, const HeadRows<S>& output, c
 
 }  // namespace decode
 
-ATTEND_COMPILED_FOR(decode, attention_decode)
+ATTEND_COMPILED_TEMPLATE(decode::attention_decode)
 using decode::attention_decode;
 ATTEND_END

@@ -1,7 +1,7 @@
-#ifndef ATTEND_KERNELS_CONVOLUTION
-#define ATTEND_KERNELS_CONVOLUTION
+#pragma once
 #include "attend/kernels/depthwise_convolution.hpp"
 #include "attend/kernels/gather_transposed_product.hpp"
+#include "attend/kernels/gemm.hpp"
 #include "attend/kernels/winograd.hpp"
 
 ATTEND_BEGIN
@@ -22,22 +22,6 @@ inline Gather convolution_gather(const ConvolutionShape& s) {
 }
 
 }  // namespace detail
-ATTEND_END
-
-#define ATTEND_KERNELS "attend/kernels/convolution.hpp"
-#include "attend/simd/for_each_isa.hpp"
-
-ATTEND_BEGIN
-ATTEND_DISPATCH_OF(packed_convolution_size)
-ATTEND_DISPATCH(pack_convolution)
-ATTEND_DISPATCH(fill_pixels)
-ATTEND_DISPATCH(convolution_forward)
-ATTEND_DISPATCH(convolution_backward_input)
-ATTEND_DISPATCH(convolution_backward_weight)
-ATTEND_END
-
-#elif defined(ATTEND_ISA)
-ATTEND_BEGIN_ISA
 
 /// Numbers in the packed form of a convolution's weight.
 template <class S>
@@ -52,8 +36,7 @@ Index packed_convolution_size(const ConvolutionShape& s) {
 template <class S>
 void pack_convolution(const ConvolutionShape& s, const S* weight, S* packed) {
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width, columns = taps * in;
-  if (s.winograd == 2) return winograd::pack<2>(in, out, weight, 9, 9 * in, false, packed);
-  if (s.winograd == 4) return winograd::pack<4>(in, out, weight, 9, 9 * in, false, packed);
+  if (s.winograd > 0) return winograd::pack(s.winograd, in, out, weight, 9, 9 * in, false, packed);
   if (s.depthwise()) {
     for (Index t = 0; t < taps; ++t)
       for (Index c = 0; c < s.out_channels; ++c) packed[t * s.out_channels + c] = weight[c * taps + t];
@@ -86,8 +69,7 @@ void fill_pixels(Index pixels, Index channels, const S* bias, S* y) {
 template <class S>
 void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed, const GemmEpilogue<S>& epilogue,
                          S* y) {
-  if (s.winograd == 2) return winograd::convolve<2>(s, x, packed, epilogue, false, y);
-  if (s.winograd == 4) return winograd::convolve<4>(s, x, packed, epilogue, false, y);
+  if (s.winograd > 0) return winograd::convolve(s.winograd, s, x, packed, epilogue, false, y);
   if (s.depthwise()) return depthwise_forward(s, x, packed, epilogue, y);
   const detail::Gather gather = detail::convolution_gather(s);
   const Index in = s.group_in(), out = s.group_out();
@@ -98,15 +80,15 @@ void convolution_forward(const ConvolutionShape& s, const S* x, const S* packed,
 namespace detail {
 
 /// To dx: the convolution of dy with the taps turned by half a circle.
-template <int m, class S>
+template <class S>
 void winograd_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, Accumulator<S> dx) {
   ConvolutionShape turned = s;
   turned.height = s.out_height, turned.width = s.out_width, turned.in_channels = s.out_channels;
   turned.out_height = s.height, turned.out_width = s.width, turned.out_channels = s.in_channels;
   turned.pad_top = 2 - s.pad_top, turned.pad_left = 2 - s.pad_left;
-  const Scratch<S> packed(winograd::packed_size<S>(m, turned.in_channels, turned.out_channels));
-  winograd::pack<m>(turned.in_channels, turned.out_channels, weight, 9 * s.in_channels, 9, true, packed.get());
-  winograd::convolve<m>(turned, dy, packed.get(), GemmEpilogue<S>(), !dx.empty, dx.to);
+  const Scratch<S> packed(winograd::packed_size<S>(s.winograd, turned.in_channels, turned.out_channels));
+  winograd::pack(s.winograd, turned.in_channels, turned.out_channels, weight, 9 * s.in_channels, 9, true, packed.get());
+  winograd::convolve(s.winograd, turned, dy, packed.get(), GemmEpilogue<S>(), !dx.empty, dx.to);
 }
 
 /// To dweight (out, in, taps): product (taps, in, out). By blocks, which lie in the cache while they are turned.
@@ -158,8 +140,7 @@ void pointwise_backward_weight(const ConvolutionShape& s, const S* x, const S* d
 /// Input cells that the same taps reach form a phase (stride of them along each axis), and each phase is one product.
 template <class S>
 void convolution_backward_input(const ConvolutionShape& s, const S* dy, const S* weight, Accumulator<S> dx) {
-  if (s.winograd == 2) return detail::winograd_backward_input<2>(s, dy, weight, dx);
-  if (s.winograd == 4) return detail::winograd_backward_input<4>(s, dy, weight, dx);
+  if (s.winograd > 0) return detail::winograd_backward_input(s, dy, weight, dx);
   if (s.depthwise()) return depthwise_backward_input(s, dy, weight, dx);
   if (s.pointwise()) return detail::pointwise_backward_input(s, dy, weight, dx);
   const Index in = s.group_in(), out = s.group_out(), taps = s.kernel.height * s.kernel.width;
@@ -236,5 +217,8 @@ void convolution_backward_weight(const ConvolutionShape& s, const S* x, const S*
   }
 }
 
-ATTEND_END_ISA
-#endif
+ATTEND_COMPILED_TEMPLATE(pack_convolution)
+ATTEND_COMPILED_TEMPLATE(convolution_forward)
+ATTEND_COMPILED_TEMPLATE(convolution_backward_input)
+ATTEND_COMPILED_TEMPLATE(convolution_backward_weight)
+ATTEND_END

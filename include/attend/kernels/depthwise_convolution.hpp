@@ -10,6 +10,12 @@
 #define ATTEND_KERNELS "attend/kernels/depthwise_convolution.hpp"
 #include "attend/simd/for_each_isa.hpp"
 
+ATTEND_BEGIN
+ATTEND_DISPATCH(depthwise_forward)
+ATTEND_DISPATCH(depthwise_backward_input)
+ATTEND_DISPATCH(depthwise_backward_weight)
+ATTEND_END
+
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
 

@@ -7,6 +7,15 @@
 #define ATTEND_KERNELS "attend/kernels/finite.hpp"
 #include "attend/simd/for_each_isa.hpp"
 
+ATTEND_BEGIN
+ATTEND_COMPILED_KERNEL(detail::all_finite)
+ATTEND_COMPILED_KERNEL(detail::any_zero)
+namespace detail {
+ATTEND_DISPATCH_IN(detail, all_finite)
+ATTEND_DISPATCH_IN(detail, any_zero)
+}  // namespace detail
+ATTEND_END
+
 #elif defined(ATTEND_ISA)
 ATTEND_BEGIN_ISA
 

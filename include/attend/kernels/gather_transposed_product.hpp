@@ -1,14 +1,8 @@
 /// Sums over the rows of the matrix that a convolution reads: gradients of its weights.
-#ifndef ATTEND_KERNELS_GATHER_TRANSPOSED_PRODUCT
-#define ATTEND_KERNELS_GATHER_TRANSPOSED_PRODUCT
+#pragma once
 #include "attend/kernels/gather_product.hpp"
 
-#define ATTEND_KERNELS "attend/kernels/gather_transposed_product.hpp"
-#include "attend/simd/for_each_isa.hpp"
-
-#elif defined(ATTEND_ISA)
-ATTEND_BEGIN_ISA
-
+ATTEND_BEGIN
 namespace detail {
 
 /// Where a tap finds the rows [row, row + rows) of G in the source: runs of pixels, at most one for each line. Rows that
@@ -44,7 +38,8 @@ inline Index cut_rows(const Gather& g, Index top, Index left, Index row, Index r
 template <class S>
 void transposed_product_in_place(const Gather& g, const S* source, Index begin, Index rows, const S* packed, Index n,
                                  Accumulator<S> product) {
-  using namespace gemm_tile;
+  const auto& kernels = *gemm_kernels<S>();
+  const Index tile_rows = kernels.tile_rows;
   const KBlocks blocks(rows);
   const Index taps = g.taps(), most = blocks.depth / g.rows_w + 2;  // pieces of a tap in a block
   const Index block_count = (rows + blocks.depth - 1) / blocks.depth;
@@ -58,7 +53,7 @@ void transposed_product_in_place(const Gather& g, const S* source, Index begin, 
                    pieces.get() + (block * taps + tap) * most);
 
   Strips<S> strips;
-  strips.packed = packed, strips.packed_cols = padded<S>(n);
+  strips.packed = packed, strips.packed_cols = kernels.padded(n);
   const Index tiles = g.channels / tile_rows;
   const bool worth_threads = static_cast<double>(g.columns() * n) * static_cast<double>(rows) > 2e6;
   parallel_for(tiles, worth_threads ? 1 : tiles, [&](Index first, Index last) {
@@ -66,24 +61,24 @@ void transposed_product_in_place(const Gather& g, const S* source, Index begin, 
       for (Index block = 0, k0 = 0; block < block_count; ++block, k0 = blocks.end(k0)) {
         const Index depth = blocks.end(k0) - k0;
         for (Index j = 0; j < strips.packed_cols;) {
-          const int vectors = strip_vectors((strips.packed_cols - j) / lanes<S>);
-          const Index width = vectors * lanes<S>;
-          const auto kernel = of_width<static_cast<int>(tile_rows), Side::transposed, false, S>(vectors);
+          const int vectors = strip_vectors((strips.packed_cols - j) / kernels.lanes);
+          const Index width = vectors * kernels.lanes;
+          const auto kernel = kernels.of(tile_rows, Side::transposed, vectors);
           Index strip_ld = 0;
-          const S* const strip = strips.at(k0, depth, j, vectors, strip_ld);
+          const S* const strip = strips.at(k0, depth, j, width, strip_ld);
           for (Index tap = 0; tap < taps; ++tap) {  // they read almost the same pixels
-            Tile<S> tile{depth,
-                         source + c,
-                         strip,
-                         product.to + (tap * g.channels + c) * n + j,
-                         g.step_w * g.pixel,
-                         strip_ld,
-                         n,
-                         tile_rows,
-                         std::min(width, n - j),
-                         S(1),
-                         k0 > 0 || !product.empty,
-                         false};
+            gemm_tile::Tile<S> tile{depth,
+                                    source + c,
+                                    strip,
+                                    product.to + (tap * g.channels + c) * n + j,
+                                    g.step_w * g.pixel,
+                                    strip_ld,
+                                    n,
+                                    tile_rows,
+                                    std::min(width, n - j),
+                                    S(1),
+                                    k0 > 0 || !product.empty,
+                                    false};
             tile.pieces = pieces.get() + (block * taps + tap) * most;
             tile.piece_count = piece_count.get()[block * taps + tap];
             kernel(tile);
@@ -104,7 +99,7 @@ void gather_transposed_product(const Gather& g, const S* source, const S* d, Ind
   const Index unit = std::max<Index>(2048, (k * n / 128 + 255) / 256 * 256), units = (rows + unit - 1) / unit;
   if (units != 1 && product.empty) std::fill_n(product.to, k * n, S(0));
   const Scratch<S> partial(units > 1 ? units * k * n : 0);
-  const bool plain = g.plain(), in_place = g.channels % gemm_tile::tile_rows == 0;
+  const bool plain = g.plain(), in_place = g.channels % gemm_kernels<S>()->tile_rows == 0;
   parallel_for(rows, unit, [&](Index begin, Index end) {
     const Index m = end - begin;
     const Accumulator<S> sum = units > 1 ? Accumulator<S>{partial.get() + begin / unit * k * n, true} : product;
@@ -133,6 +128,4 @@ void gather_transposed_product(const Gather& g, const S* source, const S* d, Ind
 }
 
 }  // namespace detail
-
-ATTEND_END_ISA
-#endif
+ATTEND_END

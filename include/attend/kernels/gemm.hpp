@@ -4,36 +4,12 @@
 ///
 /// For weights packed once and for A made on the fly see kernels/gemm_packed.hpp; tiles and instructions:
 /// kernels/gemm_tile.hpp.
-#ifndef ATTEND_KERNELS_GEMM
-#define ATTEND_KERNELS_GEMM
+#pragma once
 #include "attend/kernels/finite.hpp"
 #include "attend/kernels/gemm_packed.hpp"
 
 ATTEND_BEGIN
 enum class Zeros { multiplied, skipped };  // skipped: a zero of A never touches its row of B, NaN or not
-ATTEND_END
-
-#define ATTEND_KERNELS "attend/kernels/gemm.hpp"
-#include "attend/simd/for_each_isa.hpp"
-
-ATTEND_BEGIN
-ATTEND_COMPILED_KERNEL(gemm)
-/// gemm<S>(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros):  C = alpha op(A) op(B) + beta C
-/// with op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta = 0 ignores what C holds,
-/// alpha = 0 what A and B hold. C overlaps neither.
-template <class S>
-struct gemm_entry {
-  void operator()(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b,
-                  Index ldb, S beta, S* c, Index ldc, Zeros zeros = Zeros::multiplied) const {
-    ATTEND_PICK(gemm<S>(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros));
-  }
-};
-template <class S>
-inline constexpr gemm_entry<S> gemm{};
-ATTEND_END
-
-#elif defined(ATTEND_ISA)
-ATTEND_BEGIN_ISA
 
 template <class S>
 void gemm(Side, Side, Index, Index, Index, S, const S*, Index, const S*, Index, S, S*, Index,
@@ -63,42 +39,42 @@ void gemm_narrow(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, c
   });
 }
 
-template <class S>
-constexpr Index widest = gemm_tile::tile_vectors* gemm_tile::lanes<S>;  // columns of a strip
-
 /// Few rows times a large transposed B: each strip of it is packed and multiplied while it lies in the cache.
 template <class S>
 void gemm_by_strips(Side side_a, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb,
                     S beta, S* c, Index ldc, Zeros zeros) {
-  const Index strips = (n + widest<S> - 1) / widest<S>;
+  const Index widest = gemm_kernels<S>()->widest(), strips = (n + widest - 1) / widest;
   parallel_for(strips, n * k > 250000 ? 1 : strips, [&](Index begin, Index end) {
-    for (Index col = begin * widest<S>; col < std::min(n, end * widest<S>); col += widest<S>)
-      gemm<S>(side_a, Side::transposed, m, std::min(n - col, widest<S>), k, alpha, a, lda, b + col * ldb, ldb, beta,
+    for (Index col = begin * widest; col < std::min(n, end * widest); col += widest)
+      gemm<S>(side_a, Side::transposed, m, std::min(n - col, widest), k, alpha, a, lda, b + col * ldb, ldb, beta,
               c + col, ldc, zeros);
   });
 }
 
 }  // namespace detail
 
+/// C = alpha op(A) op(B) + beta C with op(A): (m, k)  op(B): (k, n)  C: (m, n), row-major with leading dimensions. beta = 0
+/// ignores what C holds, alpha = 0 what A and B hold. C overlaps neither.
 template <class S>
 void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S* a, Index lda, const S* b, Index ldb,
           S beta, S* c, Index ldc, Zeros zeros) {
   if (m <= 0 || n <= 0) return;
   if (alpha == S(0)) k = 0;
-  constexpr Index lanes = gemm_tile::lanes<S>;
+  const auto& kernels = *gemm_kernels<S>();
+  const Index lanes = kernels.lanes;
   if (2 * n <= lanes && m >= 2 * lanes && k > 0 && zeros == Zeros::multiplied)
     return detail::gemm_narrow(side_a, side_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-  if (side_b == Side::transposed && m <= 3 * gemm_tile::tile_rows && n > detail::widest<S> && n * k > 65536)
+  if (side_b == Side::transposed && m <= 3 * kernels.tile_rows && n > kernels.widest() && n * k > 65536)
     return detail::gemm_by_strips(side_a, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, zeros);
   detail::Strips<S> strips;
-  if (side_b == Side::plain && m <= 3 * gemm_tile::tile_rows) {  // too few rows to earn back the packing
+  if (side_b == Side::plain && m <= 3 * kernels.tile_rows) {  // too few rows to earn back the packing
     strips.plain = b;
     strips.ld = ldb;
     const Index last = n - n / lanes * lanes;  // of the strip that is not whole
     if (last == 0)
       strips.in_place_cols = n;
     else {
-      Index col = 0, all = detail::padded<S>(n) / lanes;
+      Index col = 0, all = kernels.padded(n) / lanes;
       while (true) {
         const int vectors = detail::strip_vectors(all - col / lanes);
         if (col + vectors * lanes > n) break;
@@ -107,9 +83,10 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
       strips.in_place_cols = col;
     }
   }
-  strips.packed_cols = detail::padded<S>(n - strips.in_place_cols);
+  strips.packed_cols = kernels.padded(n - strips.in_place_cols);
   const detail::Scratch<S> packed(k * strips.packed_cols);
-  if (k > 0 && strips.packed_cols > 0) detail::pack_columns(side_b, k, strips.in_place_cols, n, b, ldb, packed.get());
+  if (k > 0 && strips.packed_cols > 0)
+    detail::pack_columns(kernels, side_b, k, strips.in_place_cols, n, b, ldb, packed.get());
   strips.packed = packed.get();
   const auto nothing_to_skip = [&] {  // whichever is the smaller matrix tells it sooner
     const bool plain_a = side_a == Side::plain, plain_b = side_b == Side::plain;
@@ -119,10 +96,10 @@ void gemm(Side side_a, Side side_b, Index m, Index n, Index k, S alpha, const S*
   const bool skips = zeros == Zeros::skipped && k > 0 && !nothing_to_skip();
   const PlainRows<S> plain{a, lda};
   const TransposedRows<S> transposed{a, lda};
-  detail::multiply(skips, m, n, k, alpha,
-                   side_a == Side::plain ? detail::any_rows<S>(plain) : detail::any_rows<S>(transposed), strips, beta,
-                   c, ldc);
+  detail::multiply<S>({kernels, m, n, k, alpha,
+                       side_a == Side::plain ? detail::any_rows<S>(plain) : detail::any_rows<S>(transposed), strips,
+                       beta, c, ldc, GemmEpilogue<S>(), skips});
 }
 
-ATTEND_END_ISA
-#endif
+ATTEND_COMPILED_TEMPLATE(gemm)
+ATTEND_END

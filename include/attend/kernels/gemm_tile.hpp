@@ -1,4 +1,6 @@
-/// The inner loop of every matrix product: a tile of C, held in registers, gathers products over one block of k.
+/// The inner loop of every matrix product: a tile of C, held in registers, gathers products over one block of k. What
+/// stands around it (gemm_packed.hpp, gemm.hpp) is compiled once, and calls the kernels of an instruction set through a
+/// table.
 ///
 /// Whatever the tile's shape, an element of C goes through the same operations in the same order: acc = fma(a, b, acc)
 /// over the block, then c += alpha acc, always in vector registers. So its bits do not depend on where it lies, on how
@@ -10,6 +12,7 @@
 #include <limits>
 
 #include "attend/core/tensor.hpp"
+#include "attend/simd/transpose.hpp"
 #include "attend/simd/vector.hpp"
 
 ATTEND_BEGIN
@@ -46,27 +49,13 @@ struct GemmEpilogue {
     for (Index i = 0; activation && i < rows; ++i) activation(columns, c + i * ldc);
   }
 };
-ATTEND_END
-
-#define ATTEND_KERNELS "attend/kernels/gemm_tile.hpp"
-#include "attend/simd/for_each_isa.hpp"
-
-#elif defined(ATTEND_ISA)
-ATTEND_BEGIN_ISA
 
 namespace gemm_tile {
 
-#if ATTEND_LEVEL == 3 || defined(__aarch64__)
-constexpr Index tile_rows = 8;     // times 3 vectors of accumulators: 24 of 32 registers
-#else
-constexpr Index tile_rows = 4;  // 12 of 16
-#endif
 constexpr Index tile_vectors = 3;  // the widest tile, in vectors
+constexpr Index most_rows = 8;     // of a tile, in any instruction set
 template <class S>
-constexpr Index line = 64 / sizeof(S);  // numbers in a line of the cache
-
-using simd::lanes;
-using simd::Vector;
+constexpr Index line = 64 / sizeof(S);  // numbers in a line of the cache, and at most in a vector
 
 /// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); in pieces,
 /// a + offset stands for a, piece after piece. Row l of B starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
@@ -99,6 +88,57 @@ struct Tile {
       for (Index j = 0; j < cols; j += line<S>) __builtin_prefetch(c + i * ldc + j, 1);
   }
 };
+
+/// The kernels of an instruction set.
+template <class S>
+struct Kernels {
+  using Run = void (*)(const Tile<S>&);
+  Index lanes;      // of a vector
+  Index tile_rows;  // of a whole tile
+  Run whole[2][3];  // of either side; 1, 2 or 3 vectors
+  Run four[2][3];   // rows
+  Run one[4];       // row in line; 1, 2, 3 or 6 vectors
+  Run skipping[4];  // the zeros of one row
+  /// Columns [col, col + cols) of one block of k of B as a strip of vectors, `width` numbers, zeros beyond.
+  void (*pack_strip)(Side side, Index depth, Index cols, Index width, const S* b, Index ld, S* out);
+
+  Index widest() const { return tile_vectors * lanes; }  // columns of a strip
+  Index padded(Index n) const { return (n + lanes - 1) / lanes * lanes; }
+  Run of(Index height, Side side, int vectors) const {
+    if (height == 1) return one[of_one_row(vectors)];
+    return (height == tile_rows ? whole : four)[side == Side::transposed][vectors - 1];
+  }
+  static int of_one_row(int vectors) { return vectors == 6 ? 3 : vectors - 1; }
+};
+
+}  // namespace gemm_tile
+ATTEND_END
+
+#define ATTEND_KERNELS "attend/kernels/gemm_tile.hpp"
+#include "attend/simd/for_each_isa.hpp"
+
+ATTEND_BEGIN
+ATTEND_DISPATCH_OF(gemm_kernels)
+ATTEND_END
+
+#elif defined(ATTEND_ISA)
+ATTEND_BEGIN_ISA
+
+namespace gemm_tile {
+
+#if ATTEND_LEVEL == 3 || defined(__aarch64__)
+constexpr int tile_rows = 8;  // times 3 vectors of accumulators: 24 of 32 registers
+#else
+constexpr int tile_rows = 4;  // 12 of 16
+#endif
+static_assert(tile_rows <= attend::gemm_tile::most_rows, "attend: drivers have room for most_rows");
+
+using attend::gemm_tile::Kernels;
+using attend::gemm_tile::line;
+using attend::gemm_tile::Tile;
+using attend::gemm_tile::tile_vectors;
+using simd::lanes;
+using simd::Vector;
 
 /// Parts of tiles, and ends: from sums in memory, `ld` apart, by the operations of whole tiles.
 template <class S>
@@ -225,17 +265,67 @@ ATTEND_OUT_OF_LINE void run(const Tile<S>& tile) {
   write(tile, sums + tile.repeated * width * lanes<S>, width * lanes<S>);
 }
 
-/// The kernel for tiles of this many vectors: 1, 2, 3, and of one row 6.
-template <int height, Side side, bool skips_zeros, class S>
-auto of_width(int vectors) -> void (*)(const Tile<S>&) {
-  if constexpr (height == 1)
-    if (vectors == 6) return run<1, 6, side, skips_zeros, S>;
-  return vectors == 3   ? run<height, 3, side, skips_zeros, S>
-         : vectors == 2 ? run<height, 2, side, skips_zeros, S>
-                        : run<height, 1, side, skips_zeros, S>;
+/// Columns [col, col + cols) of one block of k of B as a strip of vectors, zeros beyond.
+template <class S>
+void pack_strip(Side side, Index depth, Index cols, Index width, const S* b, Index ld, S* out) {
+  using V = Vector<S>;
+  constexpr int step = static_cast<int>(lanes<S>);
+  if (side == Side::plain) {
+    const Index whole = cols / step * step, bytes = (cols - whole) * static_cast<Index>(sizeof(S));
+    for (Index l = 0; l < depth; ++l, b += ld, out += width) {
+      V v;
+      for (Index j = 0; j < whole; j += step) {
+        v = simd::load(b + j);
+        simd::store(out + j, v);
+      }
+      if (bytes == 0) continue;
+      v = V{};
+      std::memcpy(&v, b + whole, static_cast<std::size_t>(bytes));
+      simd::store(out + whole, v);
+    }
+    return;
+  }
+  for (Index j = 0; j < width; j += step)
+    for (Index l = 0; l < depth; l += step) {
+      V square[step] = {};
+      const Index valid = std::min<Index>(step, depth - l);
+      if (valid == step && cols - j >= step) {
+#pragma GCC unroll 16
+        for (int i = 0; i < step; ++i) square[i] = simd::load(b + (j + i) * ld + l);
+      } else {
+        for (int i = 0; i < std::min<Index>(step, cols - j); ++i)
+          std::memcpy(&square[i], b + (j + i) * ld + l, static_cast<std::size_t>(valid) * sizeof(S));
+      }
+      simd::transpose(square);
+#pragma GCC unroll 16
+      for (int i = 0; i < step; ++i)
+        if (i < valid) simd::store(out + (l + i) * width + j, square[i]);
+    }
 }
 
+template <class S>
+inline constexpr Kernels<S> kernels = {
+    lanes<S>,
+    tile_rows,
+    {{run<tile_rows, 1, Side::plain, false, S>, run<tile_rows, 2, Side::plain, false, S>,
+      run<tile_rows, 3, Side::plain, false, S>},
+     {run<tile_rows, 1, Side::transposed, false, S>, run<tile_rows, 2, Side::transposed, false, S>,
+      run<tile_rows, 3, Side::transposed, false, S>}},
+    {{run<4, 1, Side::plain, false, S>, run<4, 2, Side::plain, false, S>, run<4, 3, Side::plain, false, S>},
+     {run<4, 1, Side::transposed, false, S>, run<4, 2, Side::transposed, false, S>,
+      run<4, 3, Side::transposed, false, S>}},
+    {run<1, 1, Side::plain, false, S>, run<1, 2, Side::plain, false, S>, run<1, 3, Side::plain, false, S>,
+     run<1, 6, Side::plain, false, S>},
+    {run<1, 1, Side::plain, true, S>, run<1, 2, Side::plain, true, S>, run<1, 3, Side::plain, true, S>,
+     run<1, 6, Side::plain, true, S>},
+    pack_strip<S>};
+
 }  // namespace gemm_tile
+
+template <class S>
+const attend::gemm_tile::Kernels<S>* gemm_kernels() {
+  return &gemm_tile::kernels<S>;
+}
 
 ATTEND_END_ISA
 #endif

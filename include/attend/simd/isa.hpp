@@ -97,28 +97,30 @@ ATTEND_END
   return base::__VA_ARGS__
 #endif
 
-/// Declares a kernel that is a template on the scalar alone, in every instruction set, as compiled in another unit of the
-/// program for float and double, if ATTEND_COMPILED is defined (attend/compiled.hpp).
+/// Declares a template on the scalar alone as compiled in another unit of the program for float and double, if
+/// ATTEND_COMPILED is defined (attend/compiled.hpp): one that is compiled once, that of one instruction set, or a kernel of
+/// all.
 #if !defined(ATTEND_COMPILED)
-#define ATTEND_COMPILED_FOR(isa, ...)
+#define ATTEND_COMPILED_TEMPLATE(...)
 #elif defined(ATTEND_COMPILED_HERE)
-#define ATTEND_COMPILED_FOR(isa, ...)                                 \
-  template decltype(isa::__VA_ARGS__<float>) isa::__VA_ARGS__<float>; \
-  template decltype(isa::__VA_ARGS__<double>) isa::__VA_ARGS__<double>;
+#define ATTEND_COMPILED_TEMPLATE(...)                       \
+  template decltype(__VA_ARGS__<float>) __VA_ARGS__<float>; \
+  template decltype(__VA_ARGS__<double>) __VA_ARGS__<double>;
 #else
-#define ATTEND_COMPILED_FOR(isa, ...)                                        \
-  extern template decltype(isa::__VA_ARGS__<float>) isa::__VA_ARGS__<float>; \
-  extern template decltype(isa::__VA_ARGS__<double>) isa::__VA_ARGS__<double>;
+#define ATTEND_COMPILED_TEMPLATE(...)                              \
+  extern template decltype(__VA_ARGS__<float>) __VA_ARGS__<float>; \
+  extern template decltype(__VA_ARGS__<double>) __VA_ARGS__<double>;
 #endif
 #if ATTEND_BASE_LEVEL == ATTEND_TOP_LEVEL
-#define ATTEND_COMPILED_KERNEL(...) ATTEND_COMPILED_FOR(base, __VA_ARGS__)
+#define ATTEND_COMPILED_KERNEL(...) ATTEND_COMPILED_TEMPLATE(base::__VA_ARGS__)
 #elif ATTEND_BASE_LEVEL == 2
-#define ATTEND_COMPILED_KERNEL(...) ATTEND_COMPILED_FOR(base, __VA_ARGS__) ATTEND_COMPILED_FOR(avx512, __VA_ARGS__)
+#define ATTEND_COMPILED_KERNEL(...) \
+  ATTEND_COMPILED_TEMPLATE(base::__VA_ARGS__) ATTEND_COMPILED_TEMPLATE(avx512::__VA_ARGS__)
 #else
-#define ATTEND_COMPILED_KERNEL(...)      \
-  ATTEND_COMPILED_FOR(base, __VA_ARGS__) \
-  ATTEND_COMPILED_FOR(avx2, __VA_ARGS__) \
-  ATTEND_COMPILED_FOR(avx512, __VA_ARGS__)
+#define ATTEND_COMPILED_KERNEL(...)           \
+  ATTEND_COMPILED_TEMPLATE(base::__VA_ARGS__) \
+  ATTEND_COMPILED_TEMPLATE(avx2::__VA_ARGS__) \
+  ATTEND_COMPILED_TEMPLATE(avx512::__VA_ARGS__)
 #endif
 
 /// Makes `entry`, a kernel's entry: the function of that name in the namespace of the picked instruction set, found from
