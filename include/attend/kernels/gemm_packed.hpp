@@ -375,8 +375,9 @@ struct Product {
           kernel(tile);
           if (tile.finishes) epilogue.activate(tile.rows, tile.cols, tile.c, ldc);
         };
-        const auto kernel =
-            skips_zeros ? kernels.skipping[kernels.of_one_row(vectors)] : kernels.of(height, block.side(), vectors);
+        const auto kernel = block.tiles() == 0 ? nullptr  // a row alone may take more vectors than whole tiles know
+                            : skips_zeros      ? kernels.skipping[kernels.of_one_row(vectors)]
+                                               : kernels.of(height, block.side(), vectors);
         const S* const next = after(j + vectors * lanes, col, col_end, blocks, k0);
         for (Index i = 0; i < block.tiles(); ++i) {
           if (next) tile.fetch(next, block.tiles(), i);
