@@ -18,7 +18,7 @@ constexpr Index attention_turns = 4;
 template <class S>
 struct AttentionRun {
   Index b = 0, key_head = 0, count = 0;
-  Index head[attention_turns] = {}, first[attention_turns] = {}, after[attention_turns] = {};  ///< of each, its queries
+  Index head[attention_turns] = {}, first[attention_turns] = {}, after[attention_turns] = {};  // queries [first, after)
   void set(Index n, Index of_head, const QueryBlocks<S>& blocks, Index block) {
     head[n] = of_head, first[n] = blocks[block], after[n] = blocks[block + 1];
   }

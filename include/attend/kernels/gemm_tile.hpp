@@ -58,7 +58,8 @@ template <class S>
 constexpr Index line = 64 / sizeof(S);  // numbers in a line of the cache, and at most in a vector
 
 /// What a tile reads and writes. Element (i, l) of A is a[i lda + l] (plain) or a[l lda + i] (transposed); in pieces,
-/// a + offset stands for a, piece after piece. Row l of B starts at b + l ldb. All `height` rows of A and `width` vectors of B are read, `rows` and `cols` of C written.
+/// a + offset stands for a, piece after piece. Row l of B starts at b + l ldb. All `height` rows of A and `width` vectors
+/// of B are read, `rows` and `cols` of C written.
 template <class S>
 struct Tile {
   Index depth;
